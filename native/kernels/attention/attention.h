@@ -1,0 +1,30 @@
+// softmax(scale * Q K^T) V with online softmax: no queries x keys matrix is ever stored.
+#pragma once
+
+#include <cstdint>
+
+#include "base/types.h"
+#include "dispatch/kernel.h"
+
+namespace bookend {
+
+struct AttentionOperands {
+  const void* q;  // [batch, queries, heads * head_dim], rows q_stride elements apart
+  const void* k;  // [batch, keys, heads * head_dim], rows k_stride elements apart
+  const void* v;  // [batch, keys, heads * head_dim], rows v_stride elements apart
+  void* out;      // [batch, queries, heads * head_dim], dense
+};
+
+struct AttentionProblem {
+  using Operands = AttentionOperands;
+  std::int64_t batch, heads, queries, keys, head_dim;
+  std::int64_t q_stride, k_stride, v_stride;  // elements from one token's row to the next
+  float scale;
+  bool causal = false;
+  DType type = DType::f32;  // of all four operands
+};
+
+using AttentionKernel = Kernel<AttentionProblem>;
+Selection<AttentionKernel> select_attention(const AttentionProblem& problem, Isa limit);
+
+}  // namespace bookend

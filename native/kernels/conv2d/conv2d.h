@@ -1,0 +1,58 @@
+// Convolution and linear layers: one problem, since a linear layer over T tokens is a 1x1
+// convolution over a 1 x T image. Activations are channels-last.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/types.h"
+#include "dispatch/kernel.h"
+
+namespace bookend {
+
+struct Conv2dOperands {
+  const void* x;          // [batch, height, width, channels]
+  const void* skip;       // [batch, height, width, skip_channels]: the second half of a concatenation
+  const void* weights;    // packed by the chosen kernel
+  const float* bias;      // [out_channels], in the order of the unpacked weights
+  const float* row_bias;  // [batch, out_channels]: the time embedding
+  const void* residual;   // like `out`
+  void* out;              // [batch, out_height, out_width, out_columns()]
+};
+
+struct Conv2dProblem {
+  using Operands = Conv2dOperands;
+
+  std::int64_t batch, height, width;  // of the input, before `upsample`
+  std::int64_t channels, skip_channels;
+  std::int64_t out_channels, out_height, out_width;
+  int kernel_height = 1, kernel_width = 1;
+  int stride = 1;
+  int pad_top = 0, pad_left = 0;  // bottom and right padding follow from out_height, out_width
+  int upsample = 1;               // 2: the source is read through nearest-neighbour upsampling
+  DType input = DType::f32;       // of x and skip; weights are packed in the same type
+  DType output = DType::f32;      // of out and residual
+  bool has_bias = false, has_row_bias = false, has_residual = false;
+  Activation activation = Activation::none;
+  float output_scale = 1.0f;
+
+  // out = (activation(sum + bias + row_bias) + residual) * output_scale.
+  // geglu: the weights hold [values | gates]; out = value * gelu(gate), half as many columns.
+  std::int64_t out_columns() const {
+    return activation == Activation::geglu ? out_channels / 2 : out_channels;
+  }
+  std::int64_t depth() const { return (channels + skip_channels) * kernel_height * kernel_width; }
+  std::int64_t rows() const { return batch * out_height * out_width; }
+};
+
+struct Conv2dKernel : Kernel<Conv2dProblem> {
+  std::size_t (*packed_bytes)(const Conv2dProblem&);
+  // Packs [out_channels, channels + skip_channels, kernel_height, kernel_width] of `source` type
+  // (f32, bf16 or f16).
+  void (*pack)(const Conv2dProblem&, const void* weights, DType source, void* packed);
+};
+
+// Best kernel for `problem` on sets up to `limit`, or the reason why there is none.
+Selection<Conv2dKernel> select_conv2d(const Conv2dProblem& problem, Isa limit);
+
+}  // namespace bookend

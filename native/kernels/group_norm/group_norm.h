@@ -1,0 +1,31 @@
+// GroupNorm over channels-last activations, with SiLU where the graph has one behind it.
+#pragma once
+
+#include <cstdint>
+
+#include "base/types.h"
+#include "dispatch/kernel.h"
+
+namespace bookend {
+
+struct GroupNormOperands {
+  const void* x;       // [batch, rows, channels]
+  const void* skip;    // [batch, rows, skip_channels], or nullptr: groups run over [x, skip]
+  const float* gamma;  // [channels + skip_channels]
+  const float* beta;   // [channels + skip_channels]
+  void* out;           // [batch, rows, channels + skip_channels]
+};
+
+struct GroupNormProblem {
+  using Operands = GroupNormOperands;
+  std::int64_t batch, rows, channels, skip_channels;
+  std::int64_t groups;
+  float epsilon;
+  DType input = DType::f32, output = DType::f32;
+  Activation activation = Activation::none;  // none or silu
+};
+
+using GroupNormKernel = Kernel<GroupNormProblem>;
+Selection<GroupNormKernel> select_group_norm(const GroupNormProblem& problem, Isa limit);
+
+}  // namespace bookend

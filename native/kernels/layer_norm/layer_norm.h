@@ -1,0 +1,28 @@
+// LayerNorm over the last axis.
+#pragma once
+
+#include <cstdint>
+
+#include "base/types.h"
+#include "dispatch/kernel.h"
+
+namespace bookend {
+
+struct LayerNormOperands {
+  const void* x;       // [rows, channels]
+  const float* gamma;  // [channels]
+  const float* beta;   // [channels]
+  void* out;           // [rows, channels]
+};
+
+struct LayerNormProblem {
+  using Operands = LayerNormOperands;
+  std::int64_t rows, channels;
+  float epsilon;
+  DType input = DType::f32, output = DType::f32;
+};
+
+using LayerNormKernel = Kernel<LayerNormProblem>;
+Selection<LayerNormKernel> select_layer_norm(const LayerNormProblem& problem, Isa limit);
+
+}  // namespace bookend
