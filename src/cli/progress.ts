@@ -1,0 +1,58 @@
+import { stderr } from 'node:process';
+
+/** Progress on stderr: one redrawn bar on a terminal, else a plain line now and then. */
+export interface Progress {
+  /** `done` of `total` steps; `seconds` is the time of the step that just ended. */
+  update(done: number, seconds: number): void;
+  finish(): void;
+}
+
+const BAR_WIDTH = 30;
+const PLAIN_LINE_INTERVAL_SECONDS = 5;
+
+/** `12.3s`, `4m05s` or `2h10m`. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(1)}s`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, '0')}s`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`;
+}
+
+/** One line: bar, count, seconds a step, estimated time to the end. */
+export function formatProgress(
+  label: string,
+  done: number,
+  total: number,
+  secondsPerStep: number,
+): string {
+  const filled = total === 0 ? BAR_WIDTH : Math.round((BAR_WIDTH * done) / total);
+  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
+  const remaining = formatDuration((total - done) * secondsPerStep);
+  return `${label} ${bar} ${done}/${total}  ${secondsPerStep.toFixed(2)} s/step  ETA ${remaining}`;
+}
+
+export function createProgress(
+  label: string,
+  total: number,
+  stream: { isTTY?: boolean; write(text: string): unknown } = stderr,
+): Progress {
+  let elapsed = 0;
+  let sinceLastLine = Number.POSITIVE_INFINITY;
+  return {
+    update(done, seconds) {
+      elapsed += seconds;
+      sinceLastLine += seconds;
+      const line = formatProgress(label, done, total, elapsed / Math.max(done, 1));
+      if (stream.isTTY) {
+        stream.write(`\r\x1b[2K${line}`);
+      } else if (done === total || sinceLastLine >= PLAIN_LINE_INTERVAL_SECONDS) {
+        sinceLastLine = 0;
+        stream.write(`${line}\n`);
+      }
+    },
+    finish() {
+      if (stream.isTTY) stream.write('\n');
+    },
+  };
+}
