@@ -1,0 +1,63 @@
+import { open } from 'node:fs/promises';
+import { BookendError } from '../core/errors.ts';
+import { asIoError } from './io-error.ts';
+
+export type JsonObject = Record<string, unknown>;
+
+/** Vocabularies are the largest JSON files of a model, at a few MB. */
+const MAX_BYTES = 100_000_000;
+
+/**
+ * Reads a text file of at most 100 MB.
+ *
+ * @throws BookendError `not-found`, `io` or `invalid-checkpoint`
+ */
+export async function readText(path: string): Promise<string> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      const { size } = await handle.stat();
+      if (size > MAX_BYTES) {
+        throw new BookendError(
+          'invalid-checkpoint',
+          `${path} has ${size} bytes, more than the ${MAX_BYTES} a text file of a model may have; fetch it again.`,
+        );
+      }
+      return await handle.readFile('utf8');
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw asIoError('read', path, error);
+  }
+}
+
+/**
+ * Reads a file that holds one JSON object.
+ *
+ * @throws BookendError `not-found`, `io` or `invalid-checkpoint`
+ */
+export async function readJsonObject(path: string): Promise<JsonObject> {
+  const text = await readText(path);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new BookendError(
+      'invalid-checkpoint',
+      `${path} is not valid JSON; fetch or export it again.`,
+      { cause: error },
+    );
+  }
+  if (!isJsonObject(value)) {
+    throw new BookendError(
+      'invalid-checkpoint',
+      `${path} does not hold a JSON object; fetch or export it again.`,
+    );
+  }
+  return value;
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
