@@ -1,0 +1,127 @@
+import type { Attributes, Node, NodeInputs, TensorType, Value } from './graph.ts';
+import { type OpDefinition, reject } from './op.ts';
+import { addOp } from './ops/add.ts';
+import { affineOp } from './ops/affine.ts';
+import { attentionOp } from './ops/attention.ts';
+import { broadcastOp } from './ops/broadcast.ts';
+import { castOp } from './ops/cast.ts';
+import { concatOp } from './ops/concat.ts';
+import { conv2dOp } from './ops/conv2d.ts';
+import { divOp } from './ops/div.ts';
+import { embeddingOp } from './ops/embedding.ts';
+import { erfOp } from './ops/erf.ts';
+import { expOp } from './ops/exp.ts';
+import { gegluOp } from './ops/geglu.ts';
+import { geluOp } from './ops/gelu.ts';
+import { geluTanhOp } from './ops/gelu-tanh.ts';
+import { groupNormOp } from './ops/group-norm.ts';
+import { layerNormOp } from './ops/layer-norm.ts';
+import { linearOp } from './ops/linear.ts';
+import { matmulOp } from './ops/matmul.ts';
+import { mulOp } from './ops/mul.ts';
+import { padOp } from './ops/pad.ts';
+import { permuteOp } from './ops/permute.ts';
+import { quickGeluOp } from './ops/quick-gelu.ts';
+import { reshapeOp } from './ops/reshape.ts';
+import { sigmoidOp } from './ops/sigmoid.ts';
+import { siluOp } from './ops/silu.ts';
+import { sliceOp } from './ops/slice.ts';
+import { softmaxOp } from './ops/softmax.ts';
+import { subOp } from './ops/sub.ts';
+import { sumOp } from './ops/sum.ts';
+import { tanhOp } from './ops/tanh.ts';
+import { timestepEmbeddingOp } from './ops/timestep-embedding.ts';
+import { upsampleNearestOp } from './ops/upsample-nearest.ts';
+
+/** Every op there is. A new op is one file of `ops/` and one entry here. */
+export const opTable = {
+  add: addOp,
+  affine: affineOp,
+  attention: attentionOp,
+  broadcast: broadcastOp,
+  cast: castOp,
+  concat: concatOp,
+  conv2d: conv2dOp,
+  div: divOp,
+  embedding: embeddingOp,
+  erf: erfOp,
+  exp: expOp,
+  geglu: gegluOp,
+  gelu: geluOp,
+  geluTanh: geluTanhOp,
+  groupNorm: groupNormOp,
+  layerNorm: layerNormOp,
+  linear: linearOp,
+  matmul: matmulOp,
+  mul: mulOp,
+  pad: padOp,
+  permute: permuteOp,
+  quickGelu: quickGeluOp,
+  reshape: reshapeOp,
+  sigmoid: sigmoidOp,
+  silu: siluOp,
+  slice: sliceOp,
+  softmax: softmaxOp,
+  sub: subOp,
+  sum: sumOp,
+  tanh: tanhOp,
+  timestepEmbedding: timestepEmbeddingOp,
+  upsampleNearest: upsampleNearestOp,
+} as const satisfies Readonly<Record<string, OpDefinition>>;
+
+export type OpName = keyof typeof opTable;
+
+export type InputsOf<K extends OpName> =
+  (typeof opTable)[K] extends OpDefinition<infer I, infer _> ? I : never;
+export type AttributesOf<K extends OpName> =
+  (typeof opTable)[K] extends OpDefinition<infer _, infer A> ? A : never;
+
+/** A Node whose op, and so whose operands and attributes, are known to the type checker. */
+export interface NodeOf<K extends OpName> extends Node {
+  readonly op: K;
+  readonly inputs: InputsOf<K>;
+  readonly attributes: AttributesOf<K>;
+}
+
+/** Whether `node` exists and is one of `ops`; narrows its operands and attributes. */
+export function isOp<K extends OpName>(node: Node | undefined, ...ops: K[]): node is NodeOf<K> {
+  return node !== undefined && (ops as OpName[]).includes(node.op);
+}
+
+/** The definition of `op`, in the general form that fits all ops. */
+export function opDefinition(op: OpName): OpDefinition {
+  return opTable[op];
+}
+
+/** Output types of a node to be, after checking that it has the right operands. */
+export function inferNode(
+  op: OpName,
+  inputs: NodeInputs,
+  attributes: Attributes,
+): readonly TensorType[] {
+  const definition = opDefinition(op);
+  for (const [name, presence] of Object.entries(definition.operands)) {
+    if (presence === 'required' && !inputs[name]) {
+      reject(`Operand ${name} is missing; pass it.`);
+    }
+  }
+  for (const name of Object.keys(inputs)) {
+    if (!Object.hasOwn(definition.operands, name)) {
+      const expected = Object.keys(definition.operands).join(', ');
+      reject(`There is an operand ${name}; the op takes ${expected}.`);
+    }
+  }
+  return definition.infer(inputs, attributes);
+}
+
+/** The operands of `node` in canonical order, absent ones left out. */
+export function operandsOf(node: Node): readonly (readonly [name: string, value: Value])[] {
+  return Object.keys(opDefinition(node.op).operands)
+    .filter((name) => node.inputs[name] !== undefined)
+    .map((name) => [name, node.inputs[name]] as const);
+}
+
+/** Floating-point operations of `node`, a multiply-add counting two. */
+export function flopsOf(node: Node): number {
+  return opDefinition(node.op).flops(node.inputs, node.attributes, node.outputs);
+}

@@ -1,0 +1,16 @@
+import { erf as erfOf } from '../erf.ts';
+import type { Value } from '../graph.ts';
+import type { GraphBuilder } from '../graph-builder.ts';
+import { affine } from './affine.ts';
+import { exp } from './exp.ts';
+import { mul } from './mul.ts';
+import { defineUnary, type UnaryOp } from './unary.ts';
+
+/** The error function; the gradient of GELU needs it. */
+export const erfOp: UnaryOp = defineUnary('erf', erfOf, (b, x) =>
+  affine(b, exp(b, affine(b, mul(b, x, x), { scale: -1 })), { scale: 2 / Math.sqrt(Math.PI) }),
+);
+
+export function erf(b: GraphBuilder, x: Value): Value {
+  return b.apply('erf', { x }, {})[0];
+}
