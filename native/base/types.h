@@ -42,6 +42,48 @@ inline Bf16 to_bf16(float value) {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
+// IEEE binary16 as raw bits.
+struct F16 {
+  std::uint16_t bits;
+};
+
+inline float to_float(F16 value) {
+  constexpr std::uint32_t kRebias = (127u - 15u) << 23;
+  const std::uint32_t exponent = value.bits & 0x7c00u;
+  std::uint32_t bits = (value.bits & 0x7fffu) << 13;
+  if (exponent == 0x7c00u) {
+    bits |= 0x7f800000u;
+  } else if (exponent != 0) {
+    bits += kRebias;
+  } else {  // 2^-24 times the mantissa, exactly
+    const float small = static_cast<float>(value.bits & 0x3ffu) * 0x1p-24f;
+    std::memcpy(&bits, &small, sizeof bits);
+  }
+  bits |= (value.bits & 0x8000u) << 16;
+  float result;
+  std::memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+// Round to nearest, ties to even; beyond 65504 infinite; NaN stays NaN.
+inline F16 to_f16(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  bits &= 0x7fffffffu;
+  if (bits > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
+  if (bits >= 0x47800000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};
+  if (bits < 0x38800000u) {  // denormal: adding 0.5 leaves units of 2^-24 in the last place
+    float shifted;
+    std::memcpy(&shifted, &bits, sizeof shifted);
+    shifted += 0.5f;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    return {static_cast<std::uint16_t>(sign | (bits - 0x3f000000u))};
+  }
+  bits += 0xfffu + ((bits >> 13) & 1u) - ((127u - 15u) << 23);
+  return {static_cast<std::uint16_t>(sign | (bits >> 13))};
+}
+
 // What a fused kernel applies to its accumulator. `geglu` pairs two columns and halves the output.
 enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh, quick_gelu, geglu };
 
