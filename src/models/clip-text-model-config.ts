@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { BookendError } from '../core/errors.ts';
+import { extent, positive, readConfig, requireSupported } from './config-schema.ts';
+
+export interface CLIPTextConfig {
+  readonly vocabSize: number;
+  readonly width: number;
+  readonly feedForwardWidth: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** The longest text, in tokens. */
+  readonly maxTokens: number;
+  /** SD 1 has OpenAI's x · sigmoid(1.702 x), SD 2 the exact GELU. */
+  readonly activation: 'quickGelu' | 'gelu';
+  readonly normEps: number;
+}
+
+const MODEL = 'CLIPTextModel';
+
+const ACTIVATIONS = { quick_gelu: 'quickGelu', gelu: 'gelu' } as const;
+
+const SUPPORTED = {
+  hidden_act: Object.keys(ACTIVATIONS),
+  model_type: ['clip_text_model'],
+};
+
+const schema = z.object({
+  hidden_act: z.string().default('quick_gelu'),
+  hidden_size: extent.default(512),
+  intermediate_size: extent.default(2048),
+  layer_norm_eps: positive.default(1e-5),
+  max_position_embeddings: extent.default(77),
+  num_attention_heads: extent.default(8),
+  num_hidden_layers: extent.default(12),
+  vocab_size: z.int().min(1).max(1_000_000).default(49408),
+});
+
+/**
+ * Reads the config.json of a CLIP text encoder.
+ *
+ * @throws BookendError `unsupported` for other text encoders, `invalid-checkpoint` for values of
+ *   the wrong type
+ */
+export function parseCLIPTextConfig(json: unknown): CLIPTextConfig {
+  const raw = readConfig(MODEL, schema, json);
+  requireSupported(MODEL, json, SUPPORTED);
+  if (raw.hidden_size % raw.num_attention_heads !== 0) {
+    throw new BookendError(
+      'invalid-checkpoint',
+      `${MODEL} has num_attention_heads = ${raw.num_attention_heads}, which does not divide its hidden_size of ${raw.hidden_size}; use the config.json that belongs to the weights.`,
+    );
+  }
+  return {
+    vocabSize: raw.vocab_size,
+    width: raw.hidden_size,
+    feedForwardWidth: raw.intermediate_size,
+    layers: raw.num_hidden_layers,
+    heads: raw.num_attention_heads,
+    maxTokens: raw.max_position_embeddings,
+    activation: ACTIVATIONS[raw.hidden_act as keyof typeof ACTIVATIONS],
+    normEps: raw.layer_norm_eps,
+  };
+}
