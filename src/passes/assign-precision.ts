@@ -1,0 +1,89 @@
+import type { DType } from '../core/dtype.ts';
+import type { Graph, Node, Value } from '../ir/graph.ts';
+import { GraphBuilder } from '../ir/graph-builder.ts';
+import { isOp } from '../ir/op-table.ts';
+import { cast } from '../ir/ops/cast.ts';
+import { isFloating } from '../ir/ops/rules.ts';
+import { eliminateDeadCode } from './dead-code.ts';
+import type { Pass } from './pass.ts';
+
+/**
+ * Operands that stay f32: small, added to or multiplied with f32 sums, and read once per channel.
+ * Timesteps reach 1000, where bf16 has steps of 4.
+ */
+const STAYS_F32: ReadonlySet<string> = new Set([
+  'conv2d.bias',
+  'conv2d.rowBias',
+  'linear.bias',
+  'linear.rowBias',
+  'groupNorm.gamma',
+  'groupNorm.beta',
+  'layerNorm.gamma',
+  'layerNorm.beta',
+  'timestepEmbedding.timestep',
+]);
+
+/**
+ * Stores activations and weights as `dtype`, with casts where an f32 operand or a graph output needs
+ * one. Parameters take the dtype of their readers; graph inputs and outputs keep theirs. Casts that
+ * are in the graph already are dropped, for this pass decides.
+ */
+export function assignPrecision(dtype: Exclude<DType, 's8' | 'u8' | 's32' | 'f32'>): Pass {
+  return { name: `assign-precision(${dtype})`, run: (graph) => assign(graph, dtype) };
+}
+
+function assign(graph: Graph, dtype: DType): Graph {
+  const b = new GraphBuilder(graph.name);
+  const mapped = new Map<Value, Value>();
+  for (const [name, value] of Object.entries(graph.inputs)) {
+    mapped.set(value, b.input(name, value.dtype, value.shape));
+  }
+  const inDType = parametersReadAs(graph, dtype);
+  for (const [path, value] of graph.parameters) {
+    mapped.set(value, b.parameter(path, value.shape, inDType.has(value) ? dtype : value.dtype));
+  }
+  const stored = new Map<string, Value>();
+  const read = (value: Value, wanted: DType): Value => {
+    const source = mapped.get(value)!;
+    if (!isFloating(source.dtype)) return source;
+    const key = `${source.id} ${wanted}`;
+    const result = stored.get(key) ?? cast(b, source, wanted);
+    stored.set(key, result);
+    return result;
+  };
+  for (const node of graph.nodes) {
+    if (isOp(node, 'cast') && isFloating(node.inputs.x.dtype)) {
+      mapped.set(node.outputs[0], mapped.get(node.inputs.x)!);
+      continue;
+    }
+    const outputs = b.withScope(node.scope, () => {
+      const inputs = Object.entries(node.inputs).map(([name, value]) => [
+        name,
+        read(value, wantedDType(node, name, dtype)),
+      ]);
+      return b.applyAny(node.op, Object.fromEntries(inputs), node.attributes);
+    });
+    for (const [i, value] of node.outputs.entries()) mapped.set(value, outputs[i]);
+  }
+  for (const [name, value] of Object.entries(graph.outputs)) {
+    b.output(name, read(value, value.dtype));
+  }
+  return eliminateDeadCode(b.finish());
+}
+
+function wantedDType(node: Node, operand: string, dtype: DType): DType {
+  return STAYS_F32.has(`${node.op}.${operand}`) ? 'f32' : dtype;
+}
+
+/** Parameters that every reader wants as `dtype`; one read both ways stays as it is, beside a cast. */
+function parametersReadAs(graph: Graph, dtype: DType): ReadonlySet<Value> {
+  const floating = [...graph.parameters.values()].filter((value) => isFloating(value.dtype));
+  const result = new Set<Value>(floating);
+  for (const node of graph.nodes) {
+    for (const [operand, value] of Object.entries(node.inputs)) {
+      if (wantedDType(node, operand, dtype) !== dtype) result.delete(value);
+    }
+  }
+  for (const value of Object.values(graph.outputs)) result.delete(value);
+  return result;
+}
