@@ -1,5 +1,8 @@
+import { BookendError } from '../core/errors.ts';
 import { elementCount, type Shape } from '../core/shape.ts';
 import { type Tensor, tensor } from '../core/tensor.ts';
+import type { WeightSource } from '../runtime/backend.ts';
+import type { ParameterShapes } from './parameters.ts';
 
 /*
  * Numbers derived from a name alone, alike here and in test/golden/models/hashed_numbers.py, so that
@@ -55,4 +58,23 @@ function hashedBits(seed: number, index: number): number {
   word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
   word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
   return (word ^ (word >>> 16)) >>> 0;
+}
+
+/** Random weights for any model: nothing is kept, each read computes its tensor again. */
+export function hashedWeights(expected: ParameterShapes): WeightSource {
+  return {
+    names: () => expected.keys(),
+    info: (path) => {
+      const shape = expected.get(path);
+      return shape && { dtype: 'f32', shape };
+    },
+    async read(path) {
+      const shape = expected.get(path);
+      if (shape) return hashedParameter(path, shape);
+      throw new BookendError(
+        'missing-tensor',
+        `There is no parameter ${path} in this model; check its path.`,
+      );
+    },
+  };
 }

@@ -58,6 +58,7 @@ def lines(value, depth=0):
 
 
 def write(name, **fixture):
+    """`saved_config` is what the library would save, every default spelled out."""
     path = HERE / f"{name}.json"
     path.write_text(lines(fixture) + "\n")
     print(f"{path.name}: {path.stat().st_size} bytes")
@@ -78,6 +79,7 @@ def unet_2d_condition(name, config, batch, height, width, tokens, timesteps):
         name,
         model="unet-2d-condition",
         config=config,
+        saved_config=json.loads(model.to_json_string()),
         size={"batch": batch, "height": height, "width": width, "tokens": tokens},
         timesteps=timesteps,
         parameters=parameters,
@@ -93,6 +95,7 @@ def unet_2d(name, config, batch, height, width, timesteps):
         name,
         model="unet-2d",
         config=config,
+        saved_config=json.loads(model.to_json_string()),
         size={"batch": batch, "height": height, "width": width},
         timesteps=timesteps,
         parameters=parameters,
@@ -111,6 +114,7 @@ def autoencoder_kl(name, config, batch, height, width):
         name,
         model="autoencoder-kl",
         config=config,
+        saved_config=json.loads(model.to_json_string()),
         size={"batch": batch, "height": height, "width": width},
         parameters=parameters,
         outputs={
@@ -134,6 +138,7 @@ def clip_text_model(name, config, batch, tokens):
         name,
         model="clip-text-model",
         config=config,
+        saved_config=json.loads(model.config.to_json_string(use_diff=False)),
         size={"batch": batch, "tokens": tokens},
         parameters=parameters,
         outputs={
