@@ -15,7 +15,7 @@ inline void relax() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads) {
   for (int worker = 1; worker < threads; ++worker) {
     workers_.emplace_back([this, worker] { work(worker); });
   }
@@ -47,6 +47,21 @@ void ThreadPool::run(Job job, const void* context) {
       if (left != 0) pending_.wait(left, std::memory_order_acquire);
     }
   }
+}
+
+void ThreadPool::claim(std::int64_t tasks, Task task, const void* context) {
+  if (size_ == 1 || tasks <= 1) {
+    for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
+    return;
+  }
+  std::atomic<std::int64_t> next{0};
+  parallel([&](int worker) {
+    for (;;) {
+      const std::int64_t i = next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= tasks) return;
+      task(context, i, worker);
+    }
+  });
 }
 
 void ThreadPool::work(int worker) {

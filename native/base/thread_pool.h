@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 namespace bookend {
@@ -26,7 +25,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(workers_.size()) + 1; }
+  int size() const { return size_; }
 
   // Calls body(worker) once on every worker, 0 <= worker < size(), and returns when all are done.
   template <class Body>
@@ -39,25 +38,22 @@ class ThreadPool {
   // on the task alone, never on the worker.
   template <class Body>
   void for_each(std::int64_t tasks, const Body& body) {
-    if (size() == 1 || tasks == 1) {
-      for (std::int64_t task = 0; task < tasks; ++task) body(task, 0);
-      return;
-    }
-    std::atomic<std::int64_t> next{0};
-    parallel([&](int worker) {
-      for (;;) {
-        const std::int64_t task = next.fetch_add(1, std::memory_order_relaxed);
-        if (task >= tasks) return;
-        body(task, worker);
-      }
-    });
+    claim(tasks,
+          [](const void* context, std::int64_t task, int worker) {
+            (*static_cast<const Body*>(context))(task, worker);
+          },
+          &body);
   }
 
  private:
   using Job = void (*)(const void*, int);
+  using Task = void (*)(const void*, std::int64_t, int);
+  // Not templates, so that no code of the standard library is compiled with a kernel's ISA flags.
   void run(Job job, const void* context);
+  void claim(std::int64_t tasks, Task task, const void* context);
   void work(int worker);
 
+  int size_;
   std::vector<std::thread> workers_;
   Job job_ = nullptr;
   const void* context_ = nullptr;

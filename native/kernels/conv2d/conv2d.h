@@ -52,6 +52,9 @@ struct Conv2dKernel : Kernel<Conv2dProblem> {
   void (*pack)(const Conv2dProblem&, const void* weights, DType source, void* packed);
 };
 
+// nullptr, or why no convolution kernel takes `problem`, whatever its instruction set.
+const char* refuse_conv2d(const Conv2dProblem& problem);
+
 // Best kernel for `problem` on sets up to `limit`, or the reason why there is none.
 Selection<Conv2dKernel> select_conv2d(const Conv2dProblem& problem, Isa limit);
 

@@ -1,0 +1,59 @@
+// How one convolution is cut into tasks, and the depth of a task into chunks.
+#pragma once
+
+#include "kernels/conv2d/micro_kernel.h"
+#include "kernels/conv2d/panel_layout.h"
+
+namespace bookend {
+
+// A task is a block of output rows by one panel of columns. Its partial sums (row_block x panel
+// floats) stay in the second-level cache while depth goes by in chunks, of which each keeps its
+// weights in the first-level cache while all tiles of the block pass.
+struct Blocking {
+  std::int64_t row_block;        // rows of a task, a multiple of the micro-kernel's rows
+  std::int64_t row_blocks;
+  std::int64_t tasks;
+  bool rows_fastest;             // consecutive tasks share a panel, else a row block
+  std::int64_t chunk_steps[2];   // channel steps of a chunk, of x and skip
+  std::int64_t chunk_taps[2];    // taps of a chunk: more than 1 where channels are few
+  std::size_t zeros_bytes;       // of the pixel that stands for padding
+  std::size_t pointers_bytes;    // per worker
+  std::size_t sums_bytes;        // per worker
+};
+
+// Depends on `threads` only in how rows are cut, never in the order of summation.
+Blocking plan_blocking(const Conv2dProblem& problem, const PanelLayout& layout, int tile_rows,
+                       int threads);
+
+// The row block and panel of a task.
+struct TaskPlace {
+  std::int64_t first_row, rows, panel;
+};
+TaskPlace place_task(const Conv2dProblem& problem, const Blocking& blocking,
+                     const PanelLayout& layout, std::int64_t task);
+
+// Walks the chunks of a panel: for (ChunkWalk walk(...); walk.next();) use walk.chunk. Channels are
+// the outer loop and taps the inner one, so that neighbouring taps find their pixels in cache.
+class ChunkWalk {
+ public:
+  ChunkWalk(const Blocking& blocking, const PanelLayout& layout, const std::byte* weights,
+            std::int64_t panel, std::int64_t padded_rows);
+  bool next();
+
+  Chunk chunk;
+  int source = 0;                  // 0: x, 1: skip
+  std::int64_t first_tap = 0;
+  bool last = false;
+
+ private:
+  const Blocking& blocking_;
+  const PanelLayout& layout_;
+  const std::byte* panel_weights_;
+  int vectors_;
+  std::int64_t padded_rows_;
+  std::int64_t step_ = 0, tap_ = 0;
+  int source_ = 0;
+  bool started_ = false;
+};
+
+}  // namespace bookend
