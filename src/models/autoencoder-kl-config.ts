@@ -6,6 +6,7 @@ import {
   perLevel,
   positive,
   readConfig,
+  requireGroups,
   requireSupported,
 } from './config-schema.ts';
 
@@ -71,6 +72,7 @@ export function parseAutoencoderKLConfig(json: unknown): AutoencoderKLConfig {
     const names = perLevel(MODEL, key, raw[key], channels.length);
     blockKinds(MODEL, key, names, { [known]: true });
   }
+  requireGroups(MODEL, raw.norm_num_groups, channels);
   return {
     inChannels: raw.in_channels,
     outChannels: raw.out_channels,

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { BookendError } from '../core/errors.ts';
-import { extent, positive, readConfig, requireSupported } from './config-schema.ts';
+import { extent, positive, readConfig, requireDivides, requireSupported } from './config-schema.ts';
 
 export interface CLIPTextConfig {
   readonly vocabSize: number;
@@ -44,18 +43,14 @@ const schema = z.object({
 export function parseCLIPTextConfig(json: unknown): CLIPTextConfig {
   const raw = readConfig(MODEL, schema, json);
   requireSupported(MODEL, json, SUPPORTED);
-  if (raw.hidden_size % raw.num_attention_heads !== 0) {
-    throw new BookendError(
-      'invalid-checkpoint',
-      `${MODEL} has num_attention_heads = ${raw.num_attention_heads}, which does not divide its hidden_size of ${raw.hidden_size}; use the config.json that belongs to the weights.`,
-    );
-  }
+  const heads = raw.num_attention_heads;
+  requireDivides(MODEL, `${heads} attention heads, which do`, heads, raw.hidden_size);
   return {
     vocabSize: raw.vocab_size,
     width: raw.hidden_size,
     feedForwardWidth: raw.intermediate_size,
     layers: raw.num_hidden_layers,
-    heads: raw.num_attention_heads,
+    heads,
     maxTokens: raw.max_position_embeddings,
     activation: ACTIVATIONS[raw.hidden_act as keyof typeof ACTIVATIONS],
     normEps: raw.layer_norm_eps,

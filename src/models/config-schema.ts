@@ -95,3 +95,24 @@ export function blockKinds<T>(
     return known[name];
   });
 }
+
+/**
+ * Checks that `count` divides the channels of every level.
+ *
+ * @param what the count in words, such as `norm_num_groups = 32, which does`
+ * @throws BookendError `invalid-checkpoint`
+ */
+export function requireDivides(model: string, what: string, count: number, channels: number): void {
+  if (channels % count === 0) return;
+  throw new BookendError(
+    'invalid-checkpoint',
+    `${model} has ${what} not divide the ${channels} channels of a level; use the config.json that belongs to the weights.`,
+  );
+}
+
+/** GroupNorm needs equal groups at every level. */
+export function requireGroups(model: string, groups: number, channels: readonly number[]): void {
+  for (const count of channels) {
+    requireDivides(model, `norm_num_groups = ${groups}, which does`, groups, count);
+  }
+}

@@ -7,6 +7,8 @@ import {
   perLevel,
   positive,
   readConfig,
+  requireDivides,
+  requireGroups,
   requireSupported,
   unsupported,
 } from './config-schema.ts';
@@ -125,6 +127,12 @@ export function parseUNet2DConditionConfig(json: unknown): UNet2DConditionConfig
   if (new Set(contexts).size > 1) {
     throw unsupported(MODEL, 'cross_attention_dim', contexts, [contexts[0]]);
   }
+  requireGroups(MODEL, raw.norm_num_groups, channels);
+  // Published configs store the number of heads under the name attention_head_dim.
+  const attentionHeads = byLevel('attention_head_dim', raw.attention_head_dim);
+  attentionHeads.forEach((heads, level) => {
+    requireDivides(MODEL, `${heads} attention heads, which do`, heads, channels[level]);
+  });
   const size = raw.sample_size;
   const [height, width] = Array.isArray(size) ? size : [size, size];
   return {
@@ -151,8 +159,7 @@ export function parseUNet2DConditionConfig(json: unknown): UNet2DConditionConfig
       { CrossAttnUpBlock2D: true, UpBlock2D: false },
     ).reverse(),
     midBlock: raw.mid_block_type !== null,
-    // Published configs store the number of heads under the name attention_head_dim.
-    attentionHeads: byLevel('attention_head_dim', raw.attention_head_dim),
+    attentionHeads,
     transformerLayers: byLevel('transformer_layers_per_block', raw.transformer_layers_per_block),
     crossAttentionWidth: contexts[0],
     linearProjection: raw.use_linear_projection,

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { BookendError } from '../core/errors.ts';
 import {
   blockKinds,
   blockTypes,
@@ -7,6 +6,8 @@ import {
   perLevel,
   positive,
   readConfig,
+  requireDivides,
+  requireGroups,
   requireSupported,
 } from './config-schema.ts';
 
@@ -93,6 +94,8 @@ export function parseUNet2DConfig(json: unknown): UNet2DConfig {
   const channels = raw.block_out_channels;
   const kinds = (key: 'down_block_types' | 'up_block_types', known: Record<string, boolean>) =>
     blockKinds(MODEL, key, perLevel(MODEL, key, raw[key], channels.length), known);
+  requireGroups(MODEL, raw.norm_num_groups, channels);
+  requireGroups(MODEL, raw.attn_norm_num_groups ?? raw.norm_num_groups, channels.slice(-1));
   const size = raw.sample_size;
   const [height, width] = Array.isArray(size) ? size : [size, size];
   const withAttention = raw.add_attention ? 'resnets-and-attention' : 'resnets';
@@ -121,9 +124,6 @@ export function parseUNet2DConfig(json: unknown): UNet2DConfig {
 /** Unlike in the conditional U-Net, attention_head_dim is what it says; null means one head. */
 function headCount(channels: number, headWidth: number | null): number {
   if (headWidth === null) return 1;
-  if (channels % headWidth === 0) return channels / headWidth;
-  throw new BookendError(
-    'invalid-checkpoint',
-    `${MODEL} has attention_head_dim = ${headWidth}, which does not divide its ${channels} channels; use the config.json that belongs to the weights.`,
-  );
+  requireDivides(MODEL, `attention_head_dim = ${headWidth}, which does`, headWidth, channels);
+  return channels / headWidth;
 }

@@ -1,4 +1,3 @@
-import { BookendError } from '../core/errors.ts';
 import type { Value } from '../ir/graph.ts';
 import type { GraphBuilder } from '../ir/graph-builder.ts';
 import * as ops from '../ir/ops/index.ts';
@@ -60,12 +59,6 @@ export function groupNorm(
   { groups, eps }: GroupNormOptions,
 ): Value {
   const channels = channelsOf(x);
-  if (channels % groups !== 0) {
-    throw new BookendError(
-      'invalid-argument',
-      `${path} would split ${channels} channels into ${groups} groups; choose norm_num_groups so that it divides every block's channels.`,
-    );
-  }
   return b.scope(path, () => {
     const gamma = b.parameter('weight', [channels]);
     const beta = b.parameter('bias', [channels]);
