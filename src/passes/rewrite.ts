@@ -51,6 +51,13 @@ export function rewrite(graph: Graph, rules: readonly RewriteRule[]): Graph {
 
 /** One traversal: copies `graph` into a new builder, except where `rule` emits something else. */
 export function rebuild(graph: Graph, rule: RewriteRule): Graph {
+  const { b, map } = copyInto(graph, rule);
+  for (const [name, value] of Object.entries(graph.outputs)) b.output(name, map(value));
+  return b.finish();
+}
+
+/** The unfinished half of `rebuild`: everything but the outputs is there, and more can be added. */
+export function copyInto(graph: Graph, rule: RewriteRule = () => undefined): RewriteContext {
   const b = new GraphBuilder(graph.name);
   const mapped = new Map<Value, Value>();
   const map = (value: Value): Value => {
@@ -70,8 +77,7 @@ export function rebuild(graph: Graph, rule: RewriteRule): Graph {
     const outputs = b.withScope(node.scope, () => rule(node, context) ?? copyNode(node, context));
     for (const [i, value] of node.outputs.entries()) mapped.set(value, outputs[i]);
   }
-  for (const [name, value] of Object.entries(graph.outputs)) b.output(name, map(value));
-  return b.finish();
+  return context;
 }
 
 /** Repeats `node` in the new graph. */
