@@ -1,0 +1,39 @@
+import type { Graph } from '../../src/ir/graph.ts';
+import { print } from '../../src/ir/print.ts';
+import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
+import { buildCLIPTextModel } from '../../src/models/clip-text-model.ts';
+import { builtInConfiguration } from '../../src/models/configurations.ts';
+import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
+
+/** The graphs under version control, so that a change to a model or a pass shows as a diff. */
+const GRAPHS: Readonly<Record<string, () => Graph>> = {
+  'sd-1.5-unet': () =>
+    buildUNet2DConditionModel(builtInConfiguration('sd-1.5').unet, {
+      batch: 2,
+      height: 64,
+      width: 64,
+      tokens: 77,
+    }),
+  'sd-2.1-unet': () =>
+    buildUNet2DConditionModel(builtInConfiguration('sd-2.1').unet, {
+      batch: 2,
+      height: 96,
+      width: 96,
+      tokens: 77,
+    }),
+  'sd-1.5-vae-decoder': () =>
+    buildAutoencoderKLDecoder(builtInConfiguration('sd-1.5').vae, {
+      batch: 1,
+      height: 64,
+      width: 64,
+    }),
+  'sd-1.5-text-encoder': () =>
+    buildCLIPTextModel(builtInConfiguration('sd-1.5').textEncoder, { batch: 2, tokens: 77 }),
+};
+
+/** File name in this folder to what it must hold. */
+export function printedPrograms(): Map<string, string> {
+  return new Map(
+    Object.entries(GRAPHS).map(([name, build]) => [`${name}.txt`, print(build())] as const),
+  );
+}
