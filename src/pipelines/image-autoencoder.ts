@@ -1,0 +1,139 @@
+import { tensor } from '../core/tensor.ts';
+import {
+  type AutoencoderKLSize,
+  buildAutoencoderKLDecoder,
+  buildAutoencoderKLEncoder,
+} from '../models/autoencoder-kl.ts';
+import type { AutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
+import type { Executable } from '../runtime/backend.ts';
+import { type Compile, CompiledModel } from './compiled-model.ts';
+import { type LatentShape, latentCount } from './latents.ts';
+import { blendTiles, planTiles } from './tiles.ts';
+
+/** Pixels, [batch, height, width, 3] channels-last, -1 to 1. */
+export interface PixelBatch {
+  readonly batch: number;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly data: Float32Array;
+}
+
+export interface DecodeOptions {
+  /**
+   * Largest extent, in latent pixels, that is decoded in one piece; larger images are decoded in
+   * overlapping tiles of this size, blended over a quarter of it. 96 (768 pixels) by default.
+   */
+  readonly tileSize?: number;
+  readonly signal?: AbortSignal;
+}
+
+const DEFAULT_TILE = 96;
+
+/** The VAE: pixels to latents and back, in the scale that the U-Net works in. */
+export class ImageAutoencoder {
+  readonly config: AutoencoderKLConfig;
+  readonly #encoder: CompiledModel<AutoencoderKLSize>;
+  readonly #decoder: CompiledModel<AutoencoderKLSize>;
+
+  constructor(config: AutoencoderKLConfig, compile: Compile) {
+    this.config = config;
+    this.#encoder = new CompiledModel(
+      (size) => buildAutoencoderKLEncoder(config, size),
+      compile,
+      1,
+    );
+    this.#decoder = new CompiledModel((size) => buildAutoencoderKLDecoder(config, size), compile);
+  }
+
+  /**
+   * A sample of the latents of `image`: mean + exp(½ log-variance) · noise, times the scaling
+   * factor. `noise` has the latents' shape, channels-last.
+   */
+  async encode(
+    image: PixelBatch,
+    noise: Float32Array,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    const { batch, height, width, channels, data } = image;
+    const executable = await this.#encoder.at({ batch, height, width });
+    const sample = tensor('f32', [batch, height, width, channels], data);
+    const { mean, logVariance } = await executable.run({ sample }, { signal });
+    const { scalingFactor } = this.config;
+    return noise.map((draw, i) => {
+      const deviation = Math.exp(0.5 * Math.min(20, Math.max(-30, logVariance.data[i])));
+      return (mean.data[i] + deviation * draw) * scalingFactor;
+    });
+  }
+
+  /** Pixels of latents, image by image so that memory does not grow with the batch. */
+  async decode(
+    latents: Float32Array,
+    shape: LatentShape,
+    options: DecodeOptions = {},
+  ): Promise<PixelBatch> {
+    const { downscale, outChannels, scalingFactor } = this.config;
+    const height = shape.height * downscale;
+    const width = shape.width * downscale;
+    const data = new Float32Array(shape.batch * height * width * outChannels);
+    const single = { ...shape, batch: 1 };
+    const count = latentCount(single);
+    for (let image = 0; image < shape.batch; image++) {
+      const unscaled = latents
+        .subarray(image * count, (image + 1) * count)
+        .map((value) => value / scalingFactor);
+      const pixels = await this.#decodeOne(unscaled, single, options);
+      data.set(pixels, image * pixels.length);
+    }
+    return { batch: shape.batch, height, width, channels: outChannels, data };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#encoder.dispose();
+    await this.#decoder.dispose();
+  }
+
+  async #decodeOne(
+    latents: Float32Array,
+    shape: LatentShape,
+    { tileSize = DEFAULT_TILE, signal }: DecodeOptions,
+  ): Promise<Float32Array> {
+    const tiles = planTiles(shape, tileSize);
+    const size = { batch: 1, height: tiles.height, width: tiles.width };
+    const executable = await this.#decoder.at(size);
+    const decoded: Float32Array[] = [];
+    for (const origin of tiles.origins) {
+      const piece = cut(latents, shape, origin, size);
+      decoded.push(await runDecoder(executable, piece, { ...shape, ...size }, signal));
+    }
+    return blendTiles(decoded, tiles, shape, this.config.downscale, this.config.outChannels);
+  }
+}
+
+async function runDecoder(
+  executable: Executable,
+  latents: Float32Array,
+  { batch, height, width, channels }: LatentShape,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const input = tensor('f32', [batch, height, width, channels], latents);
+  const { sample } = await executable.run({ latents: input }, { signal });
+  return sample.data as Float32Array;
+}
+
+/** The rectangle of `latents` at `origin`. */
+function cut(
+  latents: Float32Array,
+  shape: LatentShape,
+  origin: { readonly top: number; readonly left: number },
+  size: { readonly height: number; readonly width: number },
+): Float32Array {
+  if (size.height === shape.height && size.width === shape.width) return latents;
+  const row = size.width * shape.channels;
+  const out = new Float32Array(size.height * row);
+  for (let y = 0; y < size.height; y++) {
+    const from = ((origin.top + y) * shape.width + origin.left) * shape.channels;
+    out.set(latents.subarray(from, from + row), y * row);
+  }
+  return out;
+}

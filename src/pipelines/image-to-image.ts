@@ -1,0 +1,110 @@
+import { BookendError } from '../core/errors.ts';
+import { resizeImage } from '../io/image.ts';
+import { floatsOfImage, type Image } from '../io/image-data.ts';
+import { denoise } from './denoise.ts';
+import type { PixelBatch } from './image-autoencoder.ts';
+import { ImageNoise } from './latents.ts';
+import { type GenerationResult, type PromptRequest, requireNumber } from './request.ts';
+import {
+  encodeConditioning,
+  finish,
+  latentShape,
+  promptSettings,
+  type StableDiffusion,
+} from './stable-diffusion.ts';
+import { startStopwatch } from './stopwatch.ts';
+
+export interface ImageToImageRequest extends PromptRequest {
+  /** RGB; scaled to the output size where it differs. */
+  readonly image: Image;
+  /** How much of the image to redraw, above 0 to 1 (all of it); 0.8 by default. */
+  readonly strength?: number;
+  /** Output size; that of `image`, rounded down to what the autoencoder can halve, by default. */
+  readonly width?: number;
+  readonly height?: number;
+}
+
+/**
+ * Redraws an image after a prompt (SDEdit, Meng et al., 2022): noise it up to the level that
+ * `strength` says, then denoise from there.
+ *
+ * @throws BookendError `invalid-argument`, `invalid-image`, `insufficient-memory`, `non-finite` or
+ * `aborted`
+ */
+export async function imageToImage(
+  model: StableDiffusion,
+  prompt: string,
+  request: ImageToImageRequest,
+): Promise<GenerationResult> {
+  const elapsed = startStopwatch();
+  const settings = promptSettings(model, prompt, request);
+  const { seeds, guidanceScale, steps, eta } = settings;
+  const size = outputSize(model, request);
+  const shape = latentShape(model, seeds.length, size.width, size.height);
+  const startStep = firstStep(steps, request.strength ?? 0.8);
+  const run = settings.scheduler.plan(steps, { startStep, eta, batchSize: seeds.length });
+  const schedule = run.timesteps.map(() => model.precision);
+
+  const embeddings = await encodeConditioning(model, settings, seeds.length);
+  const textEncode = elapsed();
+
+  const { signal, onStepEnd } = request;
+  const noise = new ImageNoise(seeds, shape);
+  const pixels = await pixelBatch(request.image, size, seeds.length);
+  const known = await model.autoencoder.encode(pixels, noise.draw(), signal);
+  const { latents, seconds } = await denoise(model.denoiser, {
+    latents: run.addNoise(known, noise.draw(), 0),
+    shape,
+    run,
+    conditioning: { embeddings, guidanceScale },
+    noise,
+    schedule,
+    onStepEnd,
+    signal,
+  });
+
+  const account = { seeds, schedule, textEncode, steps: seconds, elapsed, signal };
+  return finish(model, latents, shape, account);
+}
+
+/** How many of `steps` to leave out so that `strength` of them is left. */
+export function firstStep(steps: number, strength: number): number {
+  requireNumber('strength', strength, 0, 1);
+  const kept = Math.min(Math.floor(steps * strength), steps);
+  if (kept > 0) return steps - kept;
+  throw new BookendError(
+    'invalid-argument',
+    `A strength of ${strength} leaves none of ${steps} steps; raise one of the two.`,
+  );
+}
+
+export function outputSize(
+  model: StableDiffusion,
+  { image, width, height }: Pick<ImageToImageRequest, 'image' | 'width' | 'height'>,
+): { readonly width: number; readonly height: number } {
+  const { downscale } = model.autoencoder.config;
+  const whole = (extent: number) => Math.max(downscale, extent - (extent % downscale));
+  return { width: width ?? whole(image.width), height: height ?? whole(image.height) };
+}
+
+/** One image scaled to `size`, repeated `batch` times. */
+export async function pixelBatch(
+  image: Image,
+  { width, height }: { readonly width: number; readonly height: number },
+  batch: number,
+): Promise<PixelBatch> {
+  if (image.channels !== 3) {
+    throw new BookendError(
+      'invalid-image',
+      `The image has ${image.channels} channels where 3 (RGB) were expected; read it with readImage.`,
+    );
+  }
+  const scaled =
+    image.width === width && image.height === height
+      ? image
+      : await resizeImage(image, width, height);
+  const single = floatsOfImage(scaled);
+  const data = new Float32Array(batch * single.length);
+  for (let i = 0; i < batch; i++) data.set(single, i * single.length);
+  return { batch, height, width, channels: 3, data };
+}

@@ -1,0 +1,103 @@
+import { BookendError, throwIfAborted } from '../core/errors.ts';
+import { tensor } from '../core/tensor.ts';
+import { imageOfFloats } from '../io/image-data.ts';
+import type { UNet2DSize } from '../models/unet-2d.ts';
+import type { UNet2DConfig } from '../models/unet-2d-config.ts';
+import type { SchedulerJson } from '../schedulers/config.ts';
+import { createScheduler, schedulerFromConfig } from '../schedulers/index.ts';
+import type { CompiledModel } from './compiled-model.ts';
+import { ImageNoise } from './latents.ts';
+import {
+  type GenerationResult,
+  type Precision,
+  type RunRequest,
+  requireNumber,
+  requireWhole,
+  seedsOf,
+} from './request.ts';
+import { peakMemory } from './stable-diffusion.ts';
+import { startStopwatch } from './stopwatch.ts';
+
+/** A pixel-space diffusion model without a prompt (DDPM, DDIM). */
+export interface UnconditionalDiffusion {
+  readonly origin: string;
+  readonly precision: Precision;
+  readonly config: UNet2DConfig;
+  readonly unet: CompiledModel<UNet2DSize>;
+  readonly schedulerConfig: SchedulerJson;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Draws images from an unconditional model (Ho et al., "Denoising Diffusion Probabilistic Models",
+ * 2020, algorithm 2, or any other scheduler).
+ *
+ * @throws BookendError `invalid-argument`, `non-finite` or `aborted`
+ */
+export async function unconditional(
+  model: UnconditionalDiffusion,
+  request: RunRequest = {},
+): Promise<GenerationResult> {
+  const elapsed = startStopwatch();
+  const { numInferenceSteps = 50, eta = 0, signal } = request;
+  const steps = requireWhole('numInferenceSteps', numInferenceSteps, 1, 1000);
+  const seeds = seedsOf(request);
+  const scheduler = request.scheduler
+    ? createScheduler(request.scheduler, model.schedulerConfig)
+    : schedulerFromConfig(model.schedulerConfig);
+  const batch = seeds.length;
+  const run = scheduler.plan(steps, { eta: requireNumber('eta', eta, 0, 1), batchSize: batch });
+  const schedule = run.timesteps.map(() => model.precision);
+
+  const { height, width } = trainedSize(model);
+  const shape = { batch, height, width, channels: model.config.inChannels };
+  const executable = await model.unet.at({ batch, height, width });
+  const noise = new ImageNoise(seeds, shape);
+  let sample: Float32Array = noise.draw().map((value) => value * run.initNoiseSigma);
+  const seconds: number[] = [];
+  for (const [step, timestep] of run.timesteps.entries()) {
+    throwIfAborted(signal);
+    const stepElapsed = startStopwatch();
+    const output = await executable.run(
+      {
+        sample: tensor(
+          'f32',
+          [batch, height, width, shape.channels],
+          run.scaleModelInput(sample, step),
+        ),
+        timestep: tensor('f32', [batch], new Float32Array(batch).fill(timestep)),
+      },
+      { signal },
+    );
+    sample = run.step(output.sample.data as Float32Array, step, sample, noise.draw);
+    seconds.push(stepElapsed());
+    request.onStepEnd?.({
+      step,
+      steps: run.timesteps.length,
+      timestep,
+      precision: schedule[step],
+      seconds: seconds[step],
+      latents: sample,
+    });
+  }
+
+  const count = sample.length / batch;
+  const images = seeds.map((_, i) =>
+    imageOfFloats(
+      sample.subarray(i * count, (i + 1) * count),
+      width,
+      height,
+      shape.channels as 1 | 3,
+    ),
+  );
+  const timings = { textEncode: 0, steps: seconds, decode: 0, total: elapsed() };
+  return { images, seeds, schedule, timings, peakMemory: peakMemory() };
+}
+
+function trainedSize({ config, origin }: UnconditionalDiffusion) {
+  if (config.sampleSize) return config.sampleSize;
+  throw new BookendError(
+    'invalid-checkpoint',
+    `The U-Net of ${origin} does not say its sample_size; add it to the config.json.`,
+  );
+}
