@@ -1,0 +1,37 @@
+#include "addon/decode.h"
+
+#include <array>
+
+namespace bookend {
+namespace {
+
+struct Decoder {
+  const char* op;
+  Instruction (*decode)(const Fields&, const DecodeContext&);
+};
+
+constexpr std::array kDecoders{
+    Decoder{"conv2d", decode_conv2d},
+    Decoder{"attention", decode_attention},
+    Decoder{"groupNorm", decode_group_norm},
+    Decoder{"layerNorm", decode_layer_norm},
+    Decoder{"unary", decode_unary},
+    Decoder{"binary", decode_binary},
+    Decoder{"geglu", decode_geglu},
+    Decoder{"softmax", decode_softmax},
+    Decoder{"copy", decode_copy},
+    Decoder{"embedding", decode_embedding},
+    Decoder{"timestepEmbedding", decode_timestep_embedding},
+};
+
+}  // namespace
+
+Instruction decode_instruction(const Fields& fields, const DecodeContext& context) {
+  const std::string op = fields.text("op");
+  for (const Decoder& decoder : kDecoders) {
+    if (op == decoder.op) return decoder.decode(fields, context);
+  }
+  fields.reject("op", "is \"" + op + "\", which is no native instruction");
+}
+
+}  // namespace bookend

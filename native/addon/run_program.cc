@@ -1,0 +1,164 @@
+#include <cstring>
+#include <string>
+
+#include "addon/errors.h"
+#include "addon/handles.h"
+#include "addon/programs.h"
+#include "executor/executor.h"
+
+namespace bookend {
+namespace {
+
+// A run and the promise it settles. Only the event loop touches the promise.
+struct PendingRun : Run {
+  explicit PendingRun(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
+  Napi::Promise::Deferred deferred;
+};
+
+Napi::Value outputs_of(Napi::Env env, const Run& run) {
+  Napi::Array outputs = Napi::Array::New(env, run.outputs.size());
+  for (std::uint32_t i = 0; i < run.outputs.size(); ++i) {
+    const std::vector<std::byte>& bytes = run.outputs[i];
+    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes.size());
+    if (!bytes.empty()) std::memcpy(buffer.Data(), bytes.data(), bytes.size());
+    outputs.Set(i, buffer);
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("outputs", outputs);
+  if (!run.profile) return result;
+  Napi::Array seconds = Napi::Array::New(env, run.seconds.size());
+  for (std::uint32_t i = 0; i < run.seconds.size(); ++i) seconds.Set(i, run.seconds[i]);
+  result.Set("seconds", seconds);
+  return result;
+}
+
+void settle(Napi::Env env, const PendingRun& run) {
+  switch (run.outcome) {
+    case Outcome::done:
+      return run.deferred.Resolve(outputs_of(env, run));
+    case Outcome::aborted:
+      return run.deferred.Reject(
+          make_error(env, "The run was stopped before it finished.", "aborted").Value());
+    case Outcome::out_of_memory: {
+      const std::size_t bytes = run.program->arena_bytes + run.program->scratch_bytes;
+      return run.deferred.Reject(
+          make_error(env,
+                     "The system has no " + std::to_string(bytes) +
+                         " bytes left for activations; use a smaller image or batch.",
+                     "insufficient-memory")
+              .Value());
+    }
+  }
+}
+
+// The executor of one environment (the main thread or a worker) and the way back from its thread
+// to the event loop, which is kept alive only while runs are pending.
+class Runner {
+ public:
+  explicit Runner(Napi::Env env) : env_(env) {
+    const napi_status status = napi_create_threadsafe_function(
+        env, nullptr, nullptr, Napi::String::New(env, "bookend"), 0, 1, nullptr, nullptr, this,
+        on_event_loop, &function_);
+    if (status != napi_ok) fail(env, "Node gave no way back from the executor's thread.");
+    napi_unref_threadsafe_function(env, function_);
+    executor_ = std::make_unique<Executor>(on_done, this);
+  }
+
+  void submit(std::shared_ptr<PendingRun> run) {
+    if (pending_++ == 0) napi_ref_threadsafe_function(env_, function_);
+    executor_->submit(std::move(run));
+  }
+
+ private:
+  // On the executor's thread.
+  static void on_done(void* context, std::shared_ptr<Run> run) {
+    auto* carried = new std::shared_ptr<PendingRun>(std::static_pointer_cast<PendingRun>(run));
+    const napi_status status = napi_call_threadsafe_function(
+        static_cast<Runner*>(context)->function_, carried, napi_tsfn_blocking);
+    if (status != napi_ok) delete carried;  // the environment is going away, and its promises too
+  }
+
+  // On the event loop; `env` is null when the environment is going away.
+  static void on_event_loop(napi_env env, napi_value, void* context, void* data) {
+    const std::unique_ptr<std::shared_ptr<PendingRun>> run(
+        static_cast<std::shared_ptr<PendingRun>*>(data));
+    if (env == nullptr) return;
+    auto* runner = static_cast<Runner*>(context);
+    if (--runner->pending_ == 0) napi_unref_threadsafe_function(env, runner->function_);
+    const Napi::HandleScope scope(env);
+    try {
+      settle(env, **run);
+    } catch (const Napi::Error& error) {
+      (*run)->deferred.Reject(error.Value());
+    }
+  }
+
+  Napi::Env env_;
+  napi_threadsafe_function function_ = nullptr;
+  std::unique_ptr<Executor> executor_;
+  std::size_t pending_ = 0;
+};
+
+std::vector<std::byte> copy_input(const Napi::Value& value, std::size_t bytes, std::uint32_t i) {
+  const std::string what = "Input " + std::to_string(i);
+  if (!value.IsTypedArray()) fail(value.Env(), what + " is not a typed array.");
+  const auto array = value.As<Napi::TypedArray>();
+  if (array.ByteLength() != bytes) {
+    fail(value.Env(), what + " has " + std::to_string(array.ByteLength()) +
+                          " bytes; the program takes " + std::to_string(bytes) + ".");
+  }
+  if (bytes == 0) return {};
+  const auto* begin =
+      static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  return {begin, begin + bytes};
+}
+
+// The cleanup hook below deletes the runner, at the right moment.
+void keep_runner(Napi::Env, Runner*) {}
+
+}  // namespace
+
+// The executor must be gone before Node takes down the thread-safe function: cleanup hooks run in
+// reverse order of their registration, and this one comes after the function's own.
+void start_executor(Napi::Env env) {
+  auto* runner = new Runner(env);
+  env.SetInstanceData<Runner, keep_runner>(runner);
+  env.AddCleanupHook([runner] { delete runner; });
+}
+
+Napi::Value run_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto run = std::make_shared<PendingRun>(env);
+  run->program = from_handle<const Program>(info[0]);
+  run->arena = from_handle<Arena>(info[1]);
+  const auto& ranges = run->program->inputs;
+  if (!info[2].IsArray() || info[2].As<Napi::Array>().Length() != ranges.size()) {
+    fail(env, "The program takes " + std::to_string(ranges.size()) + " inputs in an array.");
+  }
+  for (std::uint32_t i = 0; i < ranges.size(); ++i) {
+    run->inputs.push_back(copy_input(info[2].As<Napi::Array>().Get(i), ranges[i].bytes, i));
+  }
+  run->profile = info[3].ToBoolean().Value();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("promise", run->deferred.Promise());
+  result.Set("abort", Napi::Function::New(
+                          env, [run](const Napi::CallbackInfo&) { run->abort = true; }, "abort"));
+  env.GetInstanceData<Runner>()->submit(std::move(run));
+  return result;
+}
+
+Napi::Value create_arena_js(const Napi::CallbackInfo& info) {
+  return make_handle<Arena>(info.Env(), std::make_shared<Arena>());
+}
+
+Napi::Value release_arena_js(const Napi::CallbackInfo& info) {
+  if (!release_handle<Arena>(info[0])) fail(info.Env(), "Only an arena can be released.");
+  return info.Env().Undefined();
+}
+
+Napi::Value release_program_js(const Napi::CallbackInfo& info) {
+  if (!release_handle<const Program>(info[0])) fail(info.Env(), "Only a program can be released.");
+  return info.Env().Undefined();
+}
+
+}  // namespace bookend

@@ -1,0 +1,217 @@
+#include "addon/weights.h"
+
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "addon/decode.h"
+#include "addon/errors.h"
+#include "addon/handles.h"
+#include "addon/isa_argument.h"
+#include "executor/convert.h"
+#include "executor/mapped_file.h"
+
+namespace bookend {
+namespace {
+
+// Bytes of one stored tensor: a copy of a JavaScript array (whose memory may be detached while a
+// worker reads), or a region of a file, mapped when the worker gets to it.
+class Source {
+ public:
+  Source(const Fields& fields, std::size_t count) : dtype_(fields.dtype("dtype")) {
+    bytes_ = count * byte_size(dtype_);
+    if (fields.has("data")) {
+      copy_array(fields);
+    } else {
+      path_ = fields.text("path");
+      constexpr auto kMost = std::int64_t{1} << 53;
+      offset_ = static_cast<std::size_t>(fields.integer("byteOffset", 0, kMost));
+      expect(fields, "byteLength",
+             static_cast<std::size_t>(fields.integer("byteLength", 0, kMost)));
+    }
+  }
+
+  DType dtype() const { return dtype_; }
+
+  // Returns an empty string or what failed. Elements may lie at odd addresses of a file; those are
+  // copied to where their type allows them.
+  std::string open() {
+    if (!path_.empty()) {
+      std::string problem = file_.open(path_, offset_, bytes_);
+      if (!problem.empty()) return problem;
+      data_ = file_.data();
+    } else {
+      data_ = copy_.data();
+    }
+    if (reinterpret_cast<std::uintptr_t>(data_) % byte_size(dtype_) != 0) {
+      copy_.assign(data_, data_ + bytes_);
+      data_ = copy_.data();
+    }
+    return {};
+  }
+
+  const std::byte* data() const { return data_; }
+
+ private:
+  void copy_array(const Fields& fields) {
+    const Napi::Value value = fields.get("data");
+    if (!value.IsTypedArray()) fields.reject("data", "is not a typed array");
+    const auto array = value.As<Napi::TypedArray>();
+    expect(fields, "data", array.ByteLength());
+    if (bytes_ == 0) return;
+    const auto* begin =
+        static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    copy_.assign(begin, begin + bytes_);
+  }
+
+  void expect(const Fields& fields, const char* name, std::size_t found) const {
+    if (found == bytes_) return;
+    fields.reject(name, "has " + std::to_string(found) + " bytes; expected " +
+                            std::to_string(bytes_));
+  }
+
+  DType dtype_;
+  std::size_t bytes_ = 0;
+  std::string path_;
+  std::size_t offset_ = 0;
+  std::vector<std::byte> copy_;
+  MappedFile file_;
+  const std::byte* data_ = nullptr;
+};
+
+// Fills a buffer on a worker thread and resolves a promise with it.
+class LoadWorker : public Napi::AsyncWorker {
+ public:
+  LoadWorker(Napi::Env env, const Fields& source, std::size_t count)
+      : Napi::AsyncWorker(env), deferred_(env), source_(source, count), count_(count) {}
+
+  Napi::Promise start() {
+    Napi::Promise promise = deferred_.Promise();
+    Queue();
+    return promise;
+  }
+
+ protected:
+  virtual std::size_t result_bytes() const = 0;
+  virtual void fill(const Source& source, Buffer& buffer) = 0;
+
+  void Execute() override {
+    problem_ = source_.open();
+    if (!problem_.empty()) return fail_with("io");
+    if (has_non_finite(source_.dtype(), source_.data(), count_)) {
+      problem_ = "it holds NaN or infinity";
+      return fail_with("non-finite");
+    }
+    buffer_ = Buffer::allocate(result_bytes());
+    if (!buffer_) {
+      problem_ = "the system has no " + std::to_string(result_bytes()) + " bytes left for it";
+      return fail_with("insufficient-memory");
+    }
+    fill(source_, *buffer_);
+  }
+
+  void OnOK() override { deferred_.Resolve(make_handle<Buffer>(Env(), buffer_)); }
+  void OnError(const Napi::Error&) override {
+    deferred_.Reject(make_error(Env(), problem_, code_).Value());
+  }
+
+ private:
+  void fail_with(const char* code) {
+    code_ = code;
+    SetError(problem_);
+  }
+
+  Napi::Promise::Deferred deferred_;
+  Source source_;
+  std::size_t count_;
+  std::shared_ptr<Buffer> buffer_;
+  std::string problem_;
+  const char* code_ = "native";
+};
+
+class PackWorker final : public LoadWorker {
+ public:
+  PackWorker(Napi::Env env, const Fields& source, std::size_t count, PackingPlan plan)
+      : LoadWorker(env, source, count), plan_(std::move(plan)) {}
+
+ protected:
+  std::size_t result_bytes() const override { return plan_.packed_bytes; }
+  void fill(const Source& source, Buffer& buffer) override {
+    plan_.kernel->pack(plan_.problem, source.data(), source.dtype(), buffer.data());
+    buffer.format = plan_.format;
+  }
+
+ private:
+  PackingPlan plan_;
+};
+
+class VectorWorker final : public LoadWorker {
+ public:
+  VectorWorker(Napi::Env env, const Fields& source, std::size_t count, DType target)
+      : LoadWorker(env, source, count), target_(target), count_(count) {}
+
+ protected:
+  std::size_t result_bytes() const override { return count_ * byte_size(target_); }
+  void fill(const Source& source, Buffer& buffer) override {
+    convert(source.dtype(), source.data(), target_, buffer.data(), count_);
+  }
+
+ private:
+  DType target_;
+  std::size_t count_;
+};
+
+Fields source_fields(const Napi::Value& value) {
+  if (!value.IsObject()) fail(value.Env(), "A weight's source must be an object.");
+  return Fields(value.As<Napi::Object>(), "The weight's source");
+}
+
+PackingPlan plan_argument(const Napi::CallbackInfo& info) {
+  if (!info[0].IsObject()) fail(info.Env(), "A convolution problem must be an object.");
+  return plan_packing(Fields(info[0].As<Napi::Object>(), "The convolution"),
+                      isa_argument(info[1]));
+}
+
+}  // namespace
+
+Napi::Value plan_packing_js(const Napi::CallbackInfo& info) {
+  const PackingPlan plan = plan_argument(info);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("kernel", plan.kernel->name);
+  result.Set("format", plan.format);
+  result.Set("packedBytes", static_cast<double>(plan.packed_bytes));
+  return result;
+}
+
+Napi::Value pack_weights_js(const Napi::CallbackInfo& info) {
+  PackingPlan plan = plan_argument(info);
+  const auto count = static_cast<std::size_t>(plan.problem.out_channels * plan.problem.depth());
+  const Fields source = source_fields(info[2]);
+  const DType dtype = source.dtype("dtype");
+  if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::f16) {
+    source.reject("dtype", "is no floating-point type");
+  }
+  return (new PackWorker(info.Env(), source, count, std::move(plan)))->start();
+}
+
+Napi::Value load_vector_js(const Napi::CallbackInfo& info) {
+  const Fields source = source_fields(info[0]);
+  Napi::Object target = Napi::Object::New(info.Env());
+  target.Set("dtype", info[1]);
+  target.Set("count", info[2]);
+  const Fields wanted(target, "The vector");
+  const DType dtype = wanted.dtype("dtype");
+  const auto count = static_cast<std::size_t>(wanted.integer("count", 1, kLargestExtent));
+  if (!convertible(source.dtype("dtype"), dtype)) {
+    source.reject("dtype", "cannot become " + wanted.text("dtype"));
+  }
+  return (new VectorWorker(info.Env(), source, count, dtype))->start();
+}
+
+Napi::Value release_buffer_js(const Napi::CallbackInfo& info) {
+  if (!release_handle<Buffer>(info[0])) fail(info.Env(), "Only a weight buffer can be released.");
+  return info.Env().Undefined();
+}
+
+}  // namespace bookend

@@ -1,0 +1,37 @@
+// Memory for weights and activations: aligned for every vector unit, on huge pages where it is big.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace bookend {
+
+class Buffer {
+ public:
+  static constexpr std::size_t kAlignment = 64;
+
+  // Zeroed memory, or nullptr when the system has none left. `bytes` may be 0.
+  static std::shared_ptr<Buffer> allocate(std::size_t bytes);
+
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+  // What the bytes mean ("f32", or a kernel's packing), so that no kernel reads another's layout.
+  std::string format;
+
+ private:
+  Buffer(std::byte* data, std::size_t size, std::size_t mapped)
+      : data_(data), size_(size), mapped_(mapped) {}
+
+  std::byte* data_;
+  std::size_t size_;
+  std::size_t mapped_;  // bytes mapped at data_, or 0 when the memory came from the heap
+};
+
+}  // namespace bookend

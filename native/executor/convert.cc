@@ -1,0 +1,73 @@
+#include "executor/convert.h"
+
+#include <cstdint>
+#include <cstring>
+
+namespace bookend {
+namespace {
+
+bool floating(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+}
+
+float bits_to_float(std::uint32_t bits) {
+  float result;
+  std::memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+// IEEE 754 binary16. Scaling by 2^112 rebiases normal and subnormal numbers alike.
+float half_to_float(std::uint16_t half) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
+  const std::uint32_t magnitude = half & 0x7fffu;
+  if (magnitude >= 0x7c00u) return bits_to_float(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+  return bits_to_float(magnitude << 13) * bits_to_float(sign | 0x77800000u);
+}
+
+float load(DType dtype, const std::byte* data, std::size_t i) {
+  if (dtype == DType::f32) return reinterpret_cast<const float*>(data)[i];
+  const std::uint16_t bits = reinterpret_cast<const std::uint16_t*>(data)[i];
+  return dtype == DType::bf16 ? to_float(Bf16{bits}) : half_to_float(bits);
+}
+
+template <class Word, Word kExponent>
+bool any_all_ones_exponent(const std::byte* data, std::size_t count) {
+  const Word* words = reinterpret_cast<const Word*>(data);
+  bool found = false;
+  for (std::size_t i = 0; i < count; ++i) found |= (words[i] & kExponent) == kExponent;
+  return found;
+}
+
+}  // namespace
+
+bool convertible(DType from, DType to) {
+  return from == to || (floating(from) && (to == DType::f32 || to == DType::bf16));
+}
+
+void convert(DType from, const std::byte* source, DType to, std::byte* target,
+             std::size_t count) {
+  if (from == to) {
+    std::memcpy(target, source, count * byte_size(from));
+  } else if (to == DType::f32) {
+    float* out = reinterpret_cast<float*>(target);
+    for (std::size_t i = 0; i < count; ++i) out[i] = load(from, source, i);
+  } else {
+    Bf16* out = reinterpret_cast<Bf16*>(target);
+    for (std::size_t i = 0; i < count; ++i) out[i] = to_bf16(load(from, source, i));
+  }
+}
+
+bool has_non_finite(DType dtype, const std::byte* data, std::size_t count) {
+  switch (dtype) {
+    case DType::f32:
+      return any_all_ones_exponent<std::uint32_t, 0x7f800000u>(data, count);
+    case DType::bf16:
+      return any_all_ones_exponent<std::uint16_t, 0x7f80u>(data, count);
+    case DType::f16:
+      return any_all_ones_exponent<std::uint16_t, 0x7c00u>(data, count);
+    default:
+      return false;
+  }
+}
+
+}  // namespace bookend

@@ -1,0 +1,53 @@
+#include "executor/executor.h"
+
+#include <utility>
+
+namespace bookend {
+
+Executor::Executor(Done done, void* context) : done_(done), context_(context) {
+  thread_ = std::thread([this] { work(); });
+}
+
+Executor::~Executor() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    for (const auto& run : queue_) run->abort = true;
+    if (current_) current_->abort = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void Executor::submit(std::shared_ptr<Run> run) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stop_) run->abort = true;
+    queue_.push_back(std::move(run));
+  }
+  changed_.notify_one();
+}
+
+void Executor::work() {
+  for (;;) {
+    std::shared_ptr<Run> run;
+    {
+      std::unique_lock lock(mutex_);
+      current_.reset();
+      changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      run = current_ = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    execute(*run, pool(run->program->threads));
+    done_(context_, std::move(run));
+  }
+}
+
+ThreadPool& Executor::pool(int threads) {
+  auto& slot = pools_[threads];
+  if (!slot) slot = std::make_unique<ThreadPool>(threads);
+  return *slot;
+}
+
+}  // namespace bookend

@@ -1,0 +1,58 @@
+#include "executor/program.h"
+
+#include <chrono>
+#include <cstring>
+
+namespace bookend {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment;
+}
+
+Outcome run_instructions(Run& run, std::byte* arena, const RunContext& context) {
+  const auto& instructions = run.program->instructions;
+  if (run.profile) run.seconds.assign(instructions.size(), 0.0);
+  for (std::size_t i = 0; i < instructions.size(); ++i) {
+    if (run.abort.load(std::memory_order_relaxed)) return Outcome::aborted;
+    if (!run.profile) {
+      instructions[i].run(arena, context);
+      continue;
+    }
+    const Clock::time_point begin = Clock::now();
+    instructions[i].run(arena, context);
+    run.seconds[i] = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  return Outcome::done;
+}
+
+}  // namespace
+
+bool Arena::reserve(std::size_t bytes) {
+  if (bytes <= size()) return true;
+  buffer_.reset();  // first, so that the old and the new are never there together
+  buffer_ = Buffer::allocate(bytes);
+  return buffer_ != nullptr;
+}
+
+void execute(Run& run, ThreadPool& pool) {
+  const Program& program = *run.program;
+  const std::size_t scratch_offset = aligned(program.arena_bytes);
+  if (!run.arena->reserve(scratch_offset + program.scratch_bytes)) {
+    run.outcome = Outcome::out_of_memory;
+    return;
+  }
+  std::byte* arena = run.arena->data();
+  for (std::size_t i = 0; i < program.inputs.size(); ++i) {
+    std::memcpy(arena + program.inputs[i].offset, run.inputs[i].data(), program.inputs[i].bytes);
+  }
+  run.outcome = run_instructions(run, arena, RunContext{pool, arena + scratch_offset});
+  if (run.outcome != Outcome::done) return;
+  for (const ArenaRange& range : program.outputs) {
+    run.outputs.emplace_back(arena + range.offset, arena + range.offset + range.bytes);
+  }
+}
+
+}  // namespace bookend
