@@ -4,16 +4,17 @@ import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
 import { buildCLIPTextModel } from '../../src/models/clip-text-model.ts';
 import { builtInConfiguration } from '../../src/models/configurations.ts';
 import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
+import { inferencePasses, runPasses } from '../../src/passes/index.ts';
+
+function sd15UNet(): Graph {
+  const { unet } = builtInConfiguration('sd-1.5');
+  return buildUNet2DConditionModel(unet, { batch: 2, height: 64, width: 64, tokens: 77 });
+}
 
 /** The graphs under version control, so that a change to a model or a pass shows as a diff. */
 const GRAPHS: Readonly<Record<string, () => Graph>> = {
-  'sd-1.5-unet': () =>
-    buildUNet2DConditionModel(builtInConfiguration('sd-1.5').unet, {
-      batch: 2,
-      height: 64,
-      width: 64,
-      tokens: 77,
-    }),
+  'sd-1.5-unet': sd15UNet,
+  'sd-1.5-unet-bf16': () => runPasses(sd15UNet(), inferencePasses('bf16')),
   'sd-2.1-unet': () =>
     buildUNet2DConditionModel(builtInConfiguration('sd-2.1').unet, {
       batch: 2,
