@@ -36,7 +36,7 @@ export interface TensorSource {
   read(name: string): Promise<Tensor>;
   /** The stored bytes of one tensor, whatever its dtype. */
   readBytes(name: string): Promise<Uint8Array>;
-  /** Closes the files underneath, those of derived sources too. */
+  /** Closes the files that this source opened; a derived one leaves that to where it came from. */
   close(): Promise<void>;
 }
 

@@ -1,0 +1,98 @@
+import sharp, { type Sharp } from 'sharp';
+import { BookendError } from '../core/errors.ts';
+import { checkImage, type Image } from './image-data.ts';
+import { readBinary } from './read-binary.ts';
+
+export interface ReadImageOptions {
+  /** 3 drops transparency, as diffusers does; 4 adds it where there is none. Default 3. */
+  readonly channels?: 3 | 4;
+  /** Refuse larger images before decoding them. Default 2^26 (8192 × 8192). */
+  readonly maxPixels?: number;
+}
+
+const MAX_PIXELS = 2 ** 26;
+const FORMATS = new Set(['png', 'jpeg', 'webp']);
+
+/**
+ * Reads a PNG, JPEG or WebP, turned upright as its EXIF data says and converted to 8-bit sRGB. Of an
+ * animation, the first frame. Anything damaged is refused rather than filled in.
+ *
+ * @param source path or content
+ * @throws BookendError `invalid-image`, `not-found` or `io`
+ */
+export async function readImage(
+  source: string | Uint8Array,
+  options: ReadImageOptions = {},
+): Promise<Image> {
+  const name = typeof source === 'string' ? source : 'The image';
+  const bytes = typeof source === 'string' ? await readBinary(source) : source;
+  const channels = options.channels ?? 3;
+  try {
+    const decoder = sharp(bytes, { failOn: 'error', limitInputPixels: MAX_PIXELS });
+    await checkBeforeDecoding(decoder, name, options.maxPixels ?? MAX_PIXELS);
+    const upright = decoder.autoOrient().toColourspace('srgb');
+    const shaped = channels === 4 ? upright.ensureAlpha() : upright.removeAlpha();
+    return await toImage(shaped, channels);
+  } catch (error) {
+    if (error instanceof BookendError) throw error;
+    const reason = error instanceof Error ? firstLine(error.message) : 'it cannot be decoded';
+    throw new BookendError(
+      'invalid-image',
+      `${name} is not a sound PNG, JPEG or WebP (${reason}); save it again.`,
+      { cause: error },
+    );
+  }
+}
+
+async function checkBeforeDecoding(decoder: Sharp, name: string, maxPixels: number): Promise<void> {
+  const { format, width, height } = await decoder.metadata();
+  if (!FORMATS.has(format)) {
+    throw new BookendError(
+      'invalid-image',
+      `${name} is an image of the format ${format}; convert it to PNG, JPEG or WebP.`,
+    );
+  }
+  if (width * height > maxPixels) {
+    throw new BookendError(
+      'invalid-image',
+      `${name} has ${width}×${height} pixels, more than the ${maxPixels} allowed; scale it down.`,
+    );
+  }
+}
+
+/**
+ * Resamples with a Lanczos window of 3 to exactly `width` × `height`.
+ *
+ * @throws BookendError `invalid-argument` for sizes that are not whole numbers from 1 to 16384
+ */
+export async function resizeImage(image: Image, width: number, height: number): Promise<Image> {
+  checkImage(image);
+  const sound = [width, height].every((n) => Number.isInteger(n) && n >= 1 && n <= 16384);
+  if (!sound || width * height > MAX_PIXELS) {
+    throw new BookendError(
+      'invalid-argument',
+      `Cannot resize an image to ${width}×${height}; give whole numbers from 1 to 16384 and at most ${MAX_PIXELS} pixels.`,
+    );
+  }
+  if (image.width === width && image.height === height) return image;
+  const raw = { width: image.width, height: image.height, channels: image.channels };
+  const resized = sharp(image.data, { raw }).resize(width, height, {
+    fit: 'fill',
+    kernel: 'lanczos3',
+  });
+  const space = image.channels === 1 ? resized.toColourspace('b-w') : resized;
+  return toImage(space, image.channels);
+}
+
+async function toImage(pixels: Sharp, channels: 1 | 3 | 4): Promise<Image> {
+  const { data, info } = await pixels.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const plain = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  const image: Image = { width: info.width, height: info.height, channels, data: plain };
+  checkImage(image);
+  return image;
+}
+
+/** libvips reports every library's complaint on a line of its own. */
+function firstLine(message: string): string {
+  return message.split('\n', 1)[0].trim().replace(/\.$/, '').slice(0, 200);
+}
