@@ -31,14 +31,13 @@ export interface NoiseSchedule {
 export function createNoiseSchedule(config: NoiseScheduleOptions): NoiseSchedule {
   const original = betasOf(config);
   const betas = config.rescale_betas_zero_snr ? rescaleToZeroSnr(original) : original;
-  const alphasCumprod = cumulativeAlphas(betas);
-  if (!alphasCumprod.every((alpha) => alpha >= 0 && alpha <= 1)) {
+  if (!betas.every((beta) => beta >= 0 && beta <= 1)) {
     throw new BookendError(
       'unsupported',
       `The betas from ${betas[0]} to ${betas.at(-1)} do not make a noise schedule; each must lie between 0 and 1.`,
     );
   }
-  return { betas, alphasCumprod };
+  return { betas, alphasCumprod: cumulativeAlphas(betas) };
 }
 
 function betasOf(config: NoiseScheduleOptions): Float32Array {

@@ -25,10 +25,10 @@ export interface SigmaRange {
 
 /**
  * σ_t = √((1 − ᾱ_t)/ᾱ_t) of every training timestep, in float32. With a zero terminal SNR the last
- * one would be infinite; its ᾱ becomes 2⁻²⁴, the smallest positive number of float16.
+ * one would be infinite; it is 2¹² instead, that of ᾱ = 2⁻²⁴, the smallest positive float16 number.
  */
 export function trainingSigmas({ alphasCumprod }: NoiseSchedule): Float32Array {
-  return alphasCumprod.map((alpha) => sigmaFromAlphaCumprod(alpha === 0 ? 2 ** -24 : alpha));
+  return alphasCumprod.map((alpha) => (alpha === 0 ? 2 ** 12 : sigmaFromAlphaCumprod(alpha)));
 }
 
 /** σ at a fractional timestep, linearly between its neighbours; float64. */
