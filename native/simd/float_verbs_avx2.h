@@ -71,6 +71,9 @@ struct Avx2Float {
     return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
   }
 
+  BOOKEND_VERB Vector keep(Vector a, int count, Vector other) {
+    return _mm256_blendv_ps(other, a, _mm256_castsi256_ps(first(count)));
+  }
   BOOKEND_VERB float reduce_add(Vector a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));

@@ -65,6 +65,9 @@ struct Avx512Float {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
   }
 
+  BOOKEND_VERB Vector keep(Vector a, int count, Vector other) {
+    return _mm512_mask_blend_ps(first(count), other, a);
+  }
   BOOKEND_VERB float reduce_add(Vector a) { return _mm512_reduce_add_ps(a); }
   BOOKEND_VERB float reduce_max(Vector a) { return _mm512_reduce_max_ps(a); }
 

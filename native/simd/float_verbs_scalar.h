@@ -62,6 +62,8 @@ struct ScalarFloat {
     return a < b ? yes : no;
   }
 
+  // The first `count` lanes of a, and `other` in the rest.
+  BOOKEND_VERB Vector keep(Vector a, int count, Vector other) { return count > 0 ? a : other; }
   BOOKEND_VERB float reduce_add(Vector a) { return a; }
   BOOKEND_VERB float reduce_max(Vector a) { return a; }
 

@@ -86,4 +86,10 @@ struct SoftmaxProblem {
 using SoftmaxKernel = Kernel<SoftmaxProblem>;
 Selection<SoftmaxKernel> select_softmax(const SoftmaxProblem& problem, Isa limit);
 
+// Rows of the tables, one per instruction set; machines with AMX run the last.
+extern const UnaryKernel kUnaryScalar, kUnaryAvx2, kUnaryAvx512, kUnaryAvx512VnniBf16;
+extern const BinaryKernel kBinaryScalar, kBinaryAvx2, kBinaryAvx512, kBinaryAvx512VnniBf16;
+extern const GegluKernel kGegluScalar, kGegluAvx2, kGegluAvx512, kGegluAvx512VnniBf16;
+extern const SoftmaxKernel kSoftmaxScalar, kSoftmaxAvx2, kSoftmaxAvx512, kSoftmaxAvx512VnniBf16;
+
 }  // namespace bookend

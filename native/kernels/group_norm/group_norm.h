@@ -28,4 +28,8 @@ struct GroupNormProblem {
 using GroupNormKernel = Kernel<GroupNormProblem>;
 Selection<GroupNormKernel> select_group_norm(const GroupNormProblem& problem, Isa limit);
 
+// Rows of the table, one per instruction set; machines with AMX run the last.
+extern const GroupNormKernel kGroupNormScalar, kGroupNormAvx2;
+extern const GroupNormKernel kGroupNormAvx512, kGroupNormAvx512VnniBf16;
+
 }  // namespace bookend

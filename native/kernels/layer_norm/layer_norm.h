@@ -25,4 +25,8 @@ struct LayerNormProblem {
 using LayerNormKernel = Kernel<LayerNormProblem>;
 Selection<LayerNormKernel> select_layer_norm(const LayerNormProblem& problem, Isa limit);
 
+// Rows of the table, one per instruction set; machines with AMX run the last.
+extern const LayerNormKernel kLayerNormScalar, kLayerNormAvx2;
+extern const LayerNormKernel kLayerNormAvx512, kLayerNormAvx512VnniBf16;
+
 }  // namespace bookend
