@@ -16,7 +16,7 @@ export function eulerParts(
   step: RunParts['step'],
 ): RunParts {
   const { timesteps, sigmas } = plan;
-  const largest = Math.max(...sigmas);
+  const largest = sigmas.reduce((most, sigma) => Math.max(most, sigma));
   return {
     timesteps,
     // Leading spacing starts below the noisiest timestep, where x_0 still has its share in x.

@@ -4,6 +4,7 @@ import { BookendError, type ErrorCode } from '../core/errors.ts';
 import { TorchGenerator } from '../core/rng.ts';
 import {
   createScheduler,
+  latentSchedulerJson,
   parseSchedulerJson,
   type SchedulerRun,
   schedulerFromConfig,
@@ -92,6 +93,13 @@ test('a scheduler chosen by name takes over what both configurations have', () =
   const solver = createScheduler('dpmpp-2m', { solver_type: 'bh2', solver_order: 3 });
   assert.equal(solver.config.solver_type, 'midpoint');
   assert.equal(solver.config.solver_order, 2);
+});
+
+test('latents are not clipped, and count their timesteps from one', () => {
+  const { config } = createScheduler('ddim', latentSchedulerJson({ ...base, clip_sample: true }));
+  assert.equal(config.clip_sample, false);
+  assert.equal(config.steps_offset, 1);
+  assert.equal(config.beta_start, base.beta_start);
 });
 
 test('unknown schedulers and unsupported options are refused with what there is', () => {

@@ -88,6 +88,15 @@ export function createScheduler(name: string, base: SchedulerJson): Scheduler {
   return create({ ...base, ...fixed });
 }
 
+/**
+ * `base` as Stable Diffusion models need it: latents are not pixels, so they are not clipped to
+ * [−1, 1], and their training counts timesteps from 1. Older configurations say neither; diffusers'
+ * Stable Diffusion pipelines set the same.
+ */
+export function latentSchedulerJson(base: SchedulerJson): SchedulerJson {
+  return { ...base, clip_sample: false, steps_offset: 1 };
+}
+
 export function isSchedulerName(name: string): name is SchedulerName {
   return Object.hasOwn(schedulers, name);
 }

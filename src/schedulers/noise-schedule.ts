@@ -5,7 +5,7 @@ import { levelFromAlphaCumprod } from './prediction.ts';
 
 /** The options that say how much noise training added at each timestep. */
 export const noiseScheduleOptions = {
-  num_train_timesteps: z.int().min(1).max(1_000_000).default(1000),
+  num_train_timesteps: z.int().min(1).max(100_000).default(1000),
   beta_start: z.number().default(0.0001),
   beta_end: z.number().default(0.02),
   beta_schedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('linear'),
