@@ -81,7 +81,10 @@ export function copyInto(graph: Graph, rule: RewriteRule = () => undefined): Rew
 }
 
 /** Repeats `node` in the new graph. */
-export function copyNode(node: Node, { b, map }: RewriteContext): readonly Value[] {
+export function copyNode(
+  node: Node,
+  { b, map }: Pick<RewriteContext, 'b' | 'map'>,
+): readonly Value[] {
   const entries = Object.entries(node.inputs).map(([name, value]) => [name, map(value)]);
   return b.applyAny(node.op, Object.fromEntries(entries), node.attributes);
 }
