@@ -63,7 +63,7 @@ function planLcm(config: LcmOptions, schedule: NoiseSchedule, request: CheckedPl
   };
 }
 
-/** c_skip and c_out, which make the answer at time 0 the sample itself (Luo et al., appendix). */
+/** c_skip and c_out, which make the answer at time 0 the sample itself (Song et al., appendix C). */
 function boundaryFactors(time: number): { skip: number; out: number } {
   const data = SIGMA_DATA ** 2;
   const power = f32(f32(f32(time) * f32(time)) + data);

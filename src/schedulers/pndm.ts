@@ -45,7 +45,7 @@ interface Solver {
 
 /**
  * PNDM (Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds", 2022): classical
- * solvers whose every move goes along the curve that DDIM follows (equation 11) instead of a
+ * solvers whose every move goes along the curve that DDIM follows (equation 9) instead of a
  * straight line. The linear multistep method (equation 12) needs three earlier answers; they come
  * from Runge–Kutta steps (equation 13), or from lower orders with `skip_prk_steps`.
  */
@@ -163,7 +163,7 @@ function multistep(outputs: readonly Float32Array[]): Float32Array {
 }
 
 /**
- * Equation 11 from t to s, with ε the noise in the answer:
+ * Equation 9 of the paper, from t to s, with ε the noise in the answer:
  *
  *   x_s = √(ᾱ_s/ᾱ_t)·x_t − (ᾱ_s − ᾱ_t)·ε / (ᾱ_t·√(1 − ᾱ_s) + √(ᾱ_t·(1 − ᾱ_t)·ᾱ_s))
  */

@@ -48,7 +48,7 @@ type UnipcOptions = z.infer<typeof unipcOptions>;
 
 /**
  * UniPC (Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of
- * Diffusion Models", 2023, algorithms 5 to 8). The predictor extrapolates the last answers to the
+ * Diffusion Models", 2023: UniP and UniC with B(h)). The predictor extrapolates the last answers to the
  * next sample; the model's answer there is then put to use twice, first by the corrector, which
  * repeats the same step with that answer known.
  */
@@ -147,7 +147,7 @@ function move(
 }
 
 /**
- * The ρ that make the step exact for polynomials (equation 10 of the paper): Σ_k ρ_k·r_k^{i−1} =
+ * The ρ that make the step exact for polynomials (the paper's order conditions): Σ_k ρ_k·r_k^{i−1} =
  * i!·φ_{i+1}(h)·h/B(h). A lone difference gets ½, which is as accurate.
  */
 function differenceWeights(
