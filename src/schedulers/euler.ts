@@ -31,8 +31,8 @@ const eulerOptions = z.object({
 type EulerOptions = z.infer<typeof eulerOptions>;
 
 /**
- * Euler's method on the probability-flow ODE (Karras et al., 2022, algorithm 1 without its second-order
- * correction):
+ * Euler's method on the probability-flow ODE (Karras et al., 2022, algorithm 1 without its
+ * second-order correction):
  *
  *   x_{i+1} = x_i + (σ_{i+1} − σ_i)·(x_i − x̂_0)/σ_i
  */
