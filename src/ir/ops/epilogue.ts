@@ -1,7 +1,7 @@
 import type { Shape } from '../../core/shape.ts';
-import { erf } from '../erf.ts';
 import type { TensorType, Value } from '../graph.ts';
 import { type NumericArray, reject } from '../op.ts';
+import { gelu, quickGelu, silu } from '../scalar-functions.ts';
 import { gegluRows, halfOf } from './geglu.ts';
 import { product, requireFloating, requireSameDType, requireShape } from './rules.ts';
 
@@ -28,9 +28,9 @@ export const PLAIN_EPILOGUE: EpilogueAttributes = { activation: 'none', outputSc
 
 const ACTIVATIONS: Record<Exclude<Activation, 'geglu'>, (x: number) => number> = {
   none: (x) => x,
-  silu: (x) => x / (1 + Math.exp(-x)),
-  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-  quickGelu: (x) => x / (1 + Math.exp(-1.702 * x)),
+  silu,
+  gelu,
+  quickGelu,
 };
 
 /** Checks the epilogue of a product of shape `shape` ([batch, ..., O]) and gives its output type. */

@@ -1,7 +1,7 @@
-import { erf } from '../erf.ts';
 import type { Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { type NoAttributes, noFlops, type OpDefinition, reject } from '../op.ts';
+import * as scalar from '../scalar-functions.ts';
 import { concat } from './concat.ts';
 import { gelu, geluDerivative } from './gelu.ts';
 import { mul } from './mul.ts';
@@ -48,8 +48,7 @@ export function gegluRows(data: Float64Array, width: number): Float64Array {
   const out = new Float64Array(data.length / 2);
   for (let i = 0; i < out.length; i++) {
     const at = Math.floor(i / channels) * width + (i % channels);
-    const gate = data[at + channels];
-    out[i] = data[at] * 0.5 * gate * (1 + erf(gate / Math.SQRT2));
+    out[i] = data[at] * scalar.gelu(data[at + channels]);
   }
   return out;
 }

@@ -1,6 +1,7 @@
 import type { Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { noFlops, type OpDefinition, reject } from '../op.ts';
+import { silu } from '../scalar-functions.ts';
 import { concatArrays } from './concat.ts';
 import { sourceChannels } from './linear.ts';
 import {
@@ -82,7 +83,7 @@ export const groupNormOp: OpDefinition<Inputs, GroupNormAttributes> = {
       const inverse = 1 / Math.sqrt(variance + eps);
       each((at, c) => {
         const y = (data[at] - mean) * inverse * gamma.data[c] + beta.data[c];
-        out[at] = activation === 'silu' ? y / (1 + Math.exp(-y)) : y;
+        out[at] = activation === 'silu' ? silu(y) : y;
       });
     }
     return [out];
