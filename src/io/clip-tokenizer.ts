@@ -7,8 +7,10 @@ export const MAX_PROMPT_CHARACTERS = 100_000;
 
 const END_OF_WORD = '</w>';
 
-// Contractions, runs of letters, single digits, runs of anything else that is not space.
-const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
+// A marker, contractions, runs of letters, single digits, runs of anything else that is not space.
+// A marker only shows up here when it was no special token in the raw text, as "<|EndOfText|>".
+const WORDS =
+  /<\|(startoftext|endoftext)\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
 
 /**
  * CLIP's tokenizer (Radford et al., "Learning Transferable Visual Models From Natural Language
@@ -63,7 +65,7 @@ export class ClipTokenizer {
       }
       for (const part of splitAt(this.#normalizedSpecial, normalize(raw.text))) {
         if (part.special) ids.push(this.#vocabulary.get(part.text)!);
-        else for (const [word] of part.text.matchAll(WORDS)) this.#encodeWord(word, ids);
+        else for (const word of words(part.text)) this.#encodeWord(word, ids);
       }
     }
     return ids;
@@ -104,6 +106,14 @@ export async function loadClipTokenizer(folder: string): Promise<ClipTokenizer> 
  */
 function normalize(text: string): string {
   return text.toWellFormed().normalize('NFC').replaceAll('Σ', 'σ').toLowerCase();
+}
+
+/** Words in order; a marker falls into three, since its second splitting knows no markers. */
+function* words(text: string): Iterable<string> {
+  for (const [word, marker] of text.matchAll(WORDS)) {
+    if (marker === undefined) yield word;
+    else yield* ['<|', marker, '|>'];
+  }
 }
 
 /** GPT-2's table: printable Latin-1 stands for itself, other bytes for characters from U+0100 on. */

@@ -9,6 +9,9 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
+/** No image file that passes the limit on pixels is larger. */
+export const MAX_IMAGE_BYTES = 512_000_000;
+
 /** @throws BookendError `invalid-image` when the data does not fill width × height × channels */
 export function checkImage(image: Image): void {
   const { width, height, channels, data } = image;

@@ -1,7 +1,7 @@
 import sharp, { type Sharp } from 'sharp';
 import { BookendError } from '../core/errors.ts';
-import { checkImage, type Image } from './image-data.ts';
-import { readBinary } from './read-binary.ts';
+import { checkImage, type Image, MAX_IMAGE_BYTES } from './image-data.ts';
+import { readWhole } from './read-file.ts';
 
 export interface ReadImageOptions {
   /** 3 drops transparency, as diffusers does; 4 adds it where there is none. Default 3. */
@@ -25,11 +25,13 @@ export async function readImage(
   options: ReadImageOptions = {},
 ): Promise<Image> {
   const name = typeof source === 'string' ? source : 'The image';
-  const bytes = typeof source === 'string' ? await readBinary(source) : source;
+  const bytes =
+    typeof source === 'string' ? await readWhole(source, MAX_IMAGE_BYTES, 'invalid-image') : source;
   const channels = options.channels ?? 3;
+  const maxPixels = options.maxPixels ?? MAX_PIXELS;
   try {
-    const decoder = sharp(bytes, { failOn: 'error', limitInputPixels: MAX_PIXELS });
-    await checkBeforeDecoding(decoder, name, options.maxPixels ?? MAX_PIXELS);
+    const decoder = sharp(bytes, { failOn: 'error', limitInputPixels: maxPixels });
+    await checkBeforeDecoding(decoder, name, maxPixels);
     const upright = decoder.autoOrient().toColourspace('srgb');
     const shaped = channels === 4 ? upright.ensureAlpha() : upright.removeAlpha();
     return await toImage(shaped, channels);

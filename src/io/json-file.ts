@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises';
 import { BookendError } from '../core/errors.ts';
-import { asIoError } from './io-error.ts';
+import { readWhole } from './read-file.ts';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -13,23 +12,7 @@ const MAX_BYTES = 100_000_000;
  * @throws BookendError `not-found`, `io` or `invalid-checkpoint`
  */
 export async function readText(path: string): Promise<string> {
-  try {
-    const handle = await open(path, 'r');
-    try {
-      const { size } = await handle.stat();
-      if (size > MAX_BYTES) {
-        throw new BookendError(
-          'invalid-checkpoint',
-          `${path} has ${size} bytes, more than the ${MAX_BYTES} a text file of a model may have; fetch it again.`,
-        );
-      }
-      return await handle.readFile('utf8');
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw asIoError('read', path, error);
-  }
+  return (await readWhole(path, MAX_BYTES, 'invalid-checkpoint')).toString('utf8');
 }
 
 /**

@@ -6,7 +6,8 @@ import { crc32, deflateSync } from 'node:zlib';
 import { inFolder } from '../../test/fuzz/in-folder.ts';
 import { readImage } from './image.ts';
 import type { Image } from './image-data.ts';
-import { encodePng, type PngText, readPngText, writePng } from './png.ts';
+import { encodePng, type PngText, writePng } from './png.ts';
+import { readPngText } from './png-text.ts';
 
 /** Smooth in one corner, noisy in the other, so that every filter is best somewhere. */
 function picture(width: number, height: number, channels: 1 | 3 | 4): Image {

@@ -1,20 +1,16 @@
-import { crc32, deflateSync, inflateSync } from 'node:zlib';
+import { crc32, deflateSync } from 'node:zlib';
 import { BookendError } from '../core/errors.ts';
 import { writeAtomically } from './atomic-write.ts';
 import { checkImage, type Image } from './image-data.ts';
-import { readBinary } from './read-binary.ts';
 
-/** PNG (third edition) as far as Bookend writes it, and its text chunks. */
-const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+/** The first bytes of every PNG (specification, third edition, section 5.2). */
+export const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
 /** Color type by number of channels: grayscale, RGB, RGBA. */
 const COLOR_TYPES: Record<number, number> = { 1: 0, 3: 2, 4: 6 };
 
 /** Text by keyword; `parameters` is where AUTOMATIC1111 and its readers keep the settings. */
 export type PngText = Readonly<Record<string, string>>;
-
-/** An inflated text chunk may be this long; more is a decompression bomb, not a prompt. */
-const MAX_TEXT_BYTES = 4_000_000;
 
 /**
  * Encodes 8-bit grayscale, RGB or RGBA. Text that is Latin-1 becomes tEXt, other text iTXt.
@@ -28,7 +24,7 @@ export function encodePng(image: Image, text: PngText = {}): Buffer {
   header.writeUInt32BE(image.height, 4);
   header[8] = 8;
   header[9] = COLOR_TYPES[image.channels];
-  const chunks = [SIGNATURE, chunk('IHDR', header)];
+  const chunks = [PNG_SIGNATURE, chunk('IHDR', header)];
   for (const [keyword, value] of Object.entries(text)) chunks.push(textChunk(keyword, value));
   chunks.push(chunk('IDAT', deflateSync(filterRows(image))), chunk('IEND', Buffer.alloc(0)));
   return Buffer.concat(chunks);
@@ -42,28 +38,6 @@ export function encodePng(image: Image, text: PngText = {}): Buffer {
 export async function writePng(path: string, image: Image, text: PngText = {}): Promise<void> {
   const bytes = encodePng(image, text);
   await writeAtomically(path, (handle) => handle.writeFile(bytes));
-}
-
-/**
- * The text chunks of a PNG; where a keyword repeats, the last one counts.
- *
- * @param source path or content
- * @throws BookendError `invalid-image` for what is not a sound PNG, `not-found`, `io`
- */
-export async function readPngText(source: string | Uint8Array): Promise<PngText> {
-  const name = typeof source === 'string' ? source : 'The image';
-  const bytes = typeof source === 'string' ? await readBinary(source) : Buffer.from(source);
-  if (!bytes.subarray(0, SIGNATURE.length).equals(SIGNATURE)) {
-    throw new BookendError('invalid-image', `${name} is not a PNG; pass one.`);
-  }
-  const text = new Map<string, string>();
-  for (let at = SIGNATURE.length; ; ) {
-    const { type, data, end } = readChunk(bytes, at, name);
-    if (type === 'IEND') return Object.fromEntries(text);
-    const entry = decodeText(type, data, name);
-    if (entry) text.set(...entry);
-    at = end;
-  }
 }
 
 function chunk(type: string, data: Uint8Array): Buffer {
@@ -143,52 +117,4 @@ function predict(filter: number, left: number, up: number, upLeft: number): numb
   const fromUpLeft = Math.abs(estimate - upLeft);
   if (fromLeft <= fromUp && fromLeft <= fromUpLeft) return left;
   return fromUp <= fromUpLeft ? up : upLeft;
-}
-
-function readChunk(bytes: Buffer, at: number, name: string) {
-  const length = at + 12 <= bytes.length ? bytes.readUInt32BE(at) : 0;
-  const end = at + 12 + length;
-  if (end > bytes.length) {
-    throw broken(name, `it ends inside the chunk at byte ${at}`);
-  }
-  if (crc32(bytes.subarray(at + 4, end - 4)) !== bytes.readUInt32BE(end - 4)) {
-    throw broken(name, `the checksum of the chunk at byte ${at} is wrong`);
-  }
-  const type = bytes.toString('latin1', at + 4, at + 8);
-  return { type, data: bytes.subarray(at + 8, end - 4), end };
-}
-
-function decodeText(type: string, data: Buffer, name: string): [string, string] | undefined {
-  if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') return undefined;
-  const keyword = upToNul(data, 0, name);
-  const rest = data.subarray(keyword.length + 1);
-  const key = keyword.toString('latin1');
-  if (type === 'tEXt') return [key, rest.toString('latin1')];
-  if (type === 'zTXt') return [key, inflate(rest.subarray(1), name).toString('latin1')];
-  const language = upToNul(rest, 2, name);
-  const translated = upToNul(rest, 2 + language.length + 1, name);
-  const value = rest.subarray(2 + language.length + 1 + translated.length + 1);
-  return [key, (rest[0] === 1 ? inflate(value, name) : value).toString('utf8')];
-}
-
-function upToNul(data: Buffer, from: number, name: string): Buffer {
-  const end = data.indexOf(0, from);
-  if (end < 0) throw broken(name, 'a text chunk lacks the byte that ends its keyword');
-  return data.subarray(from, end);
-}
-
-function inflate(data: Buffer, name: string): Buffer {
-  try {
-    return inflateSync(data, { maxOutputLength: MAX_TEXT_BYTES });
-  } catch (error) {
-    throw new BookendError(
-      'invalid-image',
-      `${name} has a text chunk that does not inflate to at most ${MAX_TEXT_BYTES} bytes; save it again.`,
-      { cause: error },
-    );
-  }
-}
-
-function broken(name: string, fault: string): BookendError {
-  return new BookendError('invalid-image', `${name} is not a sound PNG: ${fault}; save it again.`);
 }

@@ -87,6 +87,7 @@ test('pickles, folders and missing files are refused by name', async () => {
     });
     await assert.rejects(openSafetensors(join(folder, 'none.safetensors')), { code: 'not-found' });
     await assert.rejects(openSafetensors(folder), { code: 'io', message: /folder/ });
+    await assert.rejects(openSafetensors('/dev/zero'), { code: /io|not-found/ });
   });
 });
 

@@ -1,10 +1,11 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { byteSize, type DType } from '../core/dtype.ts';
 import { BookendError } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { writeAtomically } from './atomic-write.ts';
 import { asIoError } from './io-error.ts';
 import { refusePickle } from './pickle.ts';
+import { openForReading } from './read-file.ts';
 import {
   LENGTH_BYTES,
   MAX_HEADER_BYTES,
@@ -35,9 +36,8 @@ const LARGEST_READ = 2 ** 30;
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   refusePickle(path);
-  const handle = await openForReading(path);
+  const { handle, size } = await openForReading(path);
   try {
-    const { size } = await handle.stat();
     const prefix = await readRange(handle, path, 0, Math.min(LENGTH_BYTES, size));
     const headerLength = parseHeaderLength(prefix, size, path);
     const json = await readRange(handle, path, LENGTH_BYTES, headerLength);
@@ -50,14 +50,6 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     };
   } catch (error) {
     await handle.close();
-    throw asIoError('read', path, error);
-  }
-}
-
-async function openForReading(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'r');
-  } catch (error) {
     throw asIoError('read', path, error);
   }
 }

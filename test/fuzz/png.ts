@@ -5,7 +5,8 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { readImage } from '../../src/io/image.ts';
 import { checkImage, type Image } from '../../src/io/image-data.ts';
-import { encodePng, readPngText } from '../../src/io/png.ts';
+import { encodePng } from '../../src/io/png.ts';
+import { readPngText } from '../../src/io/png-text.ts';
 import { type FuzzReport, fuzz, runFromCommandLine } from './fuzz.ts';
 import { type FuzzRandom, mutate } from './mutate.ts';
 

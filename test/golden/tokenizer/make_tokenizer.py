@@ -26,7 +26,7 @@ STRINGS = [
     "العربية", "שלום", "हिन्दी", "ไทย", "ქართული", "Ქართული", "Հայերեն", "ᏣᎳᎩ ꭰ", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "𝟙𝟚𝟛", "ａｂｃ １２３",
     "😀", "😀😀😀", "a 😀 b", "👩‍👩‍👧‍👦", "👍🏽", "🇩🇪🇫🇷", "❤️ ❤", "☺️", "✨magic✨", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "1️⃣",
     "♥♦♣♠", "→←↑↓", "αβγ", "∑∏∫√∞", "“smart” ‘quotes’", "¿Qué? ¡Sí!", "«guillemets»", "№5", "™®©",
-    "<|startoftext|>", "<|endoftext|>", "a <|endoftext|> b", "<|ENDOFTEXT|>", "<|EndOfText|>x",
+    "<|startoftext|>", "<|endoftext|>", "a <|endoftext|> b", "<|ENDOFTEXT|>", "<|EndOfText|>x", "<|EndOfText|>!", "!<|EndOfText|>!",
     "x<|startoftext|>y", "<|endoftext|><|endoftext|>", "<|endoftext|", "<|endoftext", "|endoftext|>",
     "!<|endoftext|>!", "hello!world", "wow!!", "a!b!c",
     "supercalifragilisticexpialidocious", "pneumonoultramicroscopicsilicovolcanoconiosis",
