@@ -1,0 +1,55 @@
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+import { BookendError } from '../../src/core/errors.ts';
+
+const PACKAGES = ['torch', 'diffusers', 'safetensors', 'numpy'];
+
+/** Prints the packages that are missing, one a line. */
+const PROBE = `
+import importlib.util
+for name in ${JSON.stringify(PACKAGES)}:
+    if importlib.util.find_spec(name) is None:
+        print(name)
+`;
+
+/**
+ * The Python interpreter with PyTorch and diffusers: BOOKEND_PYTHON, or else python3.
+ *
+ * @throws BookendError `not-found` naming the interpreter or the packages that are missing
+ */
+export async function findPython(): Promise<string> {
+  const python = process.env.BOOKEND_PYTHON || 'python3';
+  const missing = await probe(python);
+  if (missing.length === 0) return python;
+  throw new BookendError(
+    'not-found',
+    `${python} lacks ${missing.join(', ')}; run ${python} -m pip install ${missing.join(' ')}, or set BOOKEND_PYTHON to an interpreter that has them.`,
+  );
+}
+
+async function probe(python: string): Promise<string[]> {
+  try {
+    const { stdout } = await promisify(execFile)(python, ['-c', PROBE]);
+    return stdout.split('\n').filter((line) => line !== '');
+  } catch (cause) {
+    throw new BookendError(
+      'not-found',
+      `${python} does not start; install Python 3 or set BOOKEND_PYTHON to an interpreter with ${PACKAGES.join(', ')}.`,
+      { cause },
+    );
+  }
+}
+
+/** Runs a Python script; what it prints goes to stderr. Throws `io` when it fails. */
+export async function runPython(python: string, args: readonly string[]): Promise<void> {
+  const child = spawn(python, args, { stdio: ['ignore', process.stderr, process.stderr] });
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>(
+    (resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (...result) => resolve(result));
+    },
+  );
+  if (code === 0) return;
+  const how = code === null ? `was ended by ${signal}` : `failed with exit status ${code}`;
+  throw new BookendError('io', `${args[0]} ${how}; see its messages above.`);
+}
