@@ -38,8 +38,14 @@ test('what one input alone decides is computed apart', async () => {
   const { prefix, rest } = await runSplit(conditioned(), ['context']);
   assert.deepEqual(opsOf(prefix), ['linear', 'linear']);
   assert.deepEqual([...prefix.parameters.keys()], ['k', 'v']);
-  assert.deepEqual(Object.keys(rest.inputs), ['x', 't', 'hoisted.0', 'hoisted.1']);
+  assert.deepEqual(Object.keys(rest.inputs), ['x', 't', 'context.0', 'context.1']);
   assert.deepEqual([...rest.parameters.keys()], ['time']);
+});
+
+test('the rest can be split again', async () => {
+  const { rest } = await runSplit(conditioned(), ['context']);
+  const again = await runSplit(rest, ['t']);
+  assert.deepEqual(Object.keys(again.rest.inputs), ['x', 'context.0', 'context.1', 't.0', 't.1']);
 });
 
 test('several inputs go together, and an output may come from the prefix', async () => {
@@ -55,7 +61,7 @@ test('an input that the rest reads too stays an input of it', async () => {
     return { y: ops.mul(b, ops.add(b, x, t), ops.exp(b, t)) };
   });
   const { rest } = await runSplit(graph, ['t']);
-  assert.deepEqual(Object.keys(rest.inputs), ['x', 't', 'hoisted.0']);
+  assert.deepEqual(Object.keys(rest.inputs), ['x', 't', 't.0']);
 });
 
 test('nothing to split off leaves the graph as it is', () => {

@@ -16,7 +16,8 @@ export interface Split {
  * Splits off what depends on the inputs named `inputs`, and on parameters, alone. In a U-Net that is
  * the time embedding for 'timestep', computed once per schedule, and the keys and values of
  * cross-attention for 'encoderHiddenStates', computed once per prompt. `rest` keeps those of
- * `inputs` that it still reads, and all others.
+ * `inputs` that it still reads, and all others. The outputs of `prefix` are named after `inputs` and
+ * numbered, 'timestep.0' and so on, so that `rest` can be split again.
  */
 export function splitOff(graph: Graph, inputs: readonly string[]): Split {
   for (const name of inputs) {
@@ -27,18 +28,19 @@ export function splitOff(graph: Graph, inputs: readonly string[]): Split {
       );
     }
   }
+  const label = inputs.join('+');
   const early = independentNodes(graph, inputs);
   const isEarly = (value: Value) => value.node !== undefined && early.has(value.node);
   const boundary = new Map<Value, string>();
   const cross = (value: Value) => {
-    if (isEarly(value) && !boundary.has(value)) boundary.set(value, `hoisted.${boundary.size}`);
+    if (isEarly(value) && !boundary.has(value)) boundary.set(value, `${label}.${boundary.size}`);
   };
   const late = graph.nodes.filter((node) => !early.has(node));
   for (const node of late) for (const value of Object.values(node.inputs)) cross(value);
   for (const value of Object.values(graph.outputs)) cross(value);
   if (boundary.size === 0) return { prefix: undefined, rest: graph };
 
-  const prefix = new Copier(graph, `${graph.name}.${inputs.join('+')}`);
+  const prefix = new Copier(graph, `${graph.name}.${label}`);
   for (const name of inputs) prefix.input(name);
   for (const node of early) prefix.node(node);
   for (const [value, name] of boundary) prefix.b.output(name, prefix.map(value));

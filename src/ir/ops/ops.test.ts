@@ -42,7 +42,7 @@ for (const [i, { op, inputs, attributes, output }] of cases.entries()) {
     });
     const { y } = await interpret(graph, (value) => arrays.get(value)!);
     assert.deepEqual(y.shape, output.shape);
-    const tolerance = op === 'timestepEmbedding' ? 1e-4 : 1e-9;
+    const tolerance = op === 'timestepEmbedding' ? 1e-7 : 1e-9;
     for (const [n, expected] of output.data.entries()) {
       const allowed = tolerance * Math.max(1, Math.abs(expected));
       assert.ok(Math.abs(y.data[n] - expected) <= allowed, `[${n}]: ${y.data[n]} ≠ ${expected}`);
