@@ -30,7 +30,8 @@ export async function readImage(
   const channels = options.channels ?? 3;
   const maxPixels = options.maxPixels ?? MAX_PIXELS;
   try {
-    const decoder = sharp(bytes, { failOn: 'error', limitInputPixels: maxPixels });
+    // The check below is the limit; sharp's own would only say it less well.
+    const decoder = sharp(bytes, { failOn: 'error', limitInputPixels: false });
     await checkBeforeDecoding(decoder, name, maxPixels);
     const upright = decoder.autoOrient().toColourspace('srgb');
     const shaped = channels === 4 ? upright.ensureAlpha() : upright.removeAlpha();
