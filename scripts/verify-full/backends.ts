@@ -1,18 +1,21 @@
 import type { Graph } from '../../src/ir/graph.ts';
+import { type InferencePrecision, inferencePasses, runPasses } from '../../src/passes/index.ts';
 import type { Executable, WeightSource } from '../../src/runtime/backend.ts';
+import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
 import { referenceBackend } from '../../src/runtime/reference/reference-backend.ts';
 
-export const verifiedBackends = ['reference'] as const;
+export const verifiedBackends = ['native', 'reference'] as const;
 export type VerifiedBackend = (typeof verifiedBackends)[number];
 
-/** The reference backend rounds every value to its dtype, so that bf16 differs from f32. */
+/** Lowers a model's graph to `precision` and makes it ready to run. */
 export function compileOn(
   backend: VerifiedBackend,
   graph: Graph,
   weights: WeightSource,
+  precision: InferencePrecision,
 ): Promise<Executable> {
-  switch (backend) {
-    case 'reference':
-      return referenceBackend.compile(graph, weights, { roundToDType: true });
-  }
+  if (backend === 'native') return nativeBackend.compile(graph, weights, { precision });
+  const lowered = runPasses(graph, inferencePasses(precision));
+  // Rounding every value to its dtype makes bf16 differ from f32.
+  return referenceBackend.compile(lowered, weights, { roundToDType: true });
 }

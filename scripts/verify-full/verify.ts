@@ -9,6 +9,7 @@
  *   --backend native|reference
  *   --reduced                       the same architectures with 1/10 of the channels
  */
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +22,7 @@ import { checkParameters } from '../../src/models/check-parameters.ts';
 import { unet2DConditionParameters } from '../../src/models/parameters.ts';
 import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../../src/models/unet-2d-condition-config.ts';
-import { type InferencePrecision, inferencePasses, runPasses } from '../../src/passes/index.ts';
+import type { InferencePrecision } from '../../src/passes/index.ts';
 import { weightsOf } from '../../src/pipelines/weights.ts';
 import { compileOn, type VerifiedBackend, verifiedBackends } from './backends.ts';
 import { type Comparison, type Request, relativeL2, table, withinLimits } from './comparison.ts';
@@ -51,7 +52,7 @@ async function main(): Promise<void> {
     );
   }
   const python = await findPython();
-  const folder = values.folder ?? (await mkdtemp(join(tmpdir(), 'bookend-verify-')));
+  const folder = values.folder ?? (await temporaryFolder());
   try {
     const comparisons: Comparison[] = [];
     for (const request of requests) {
@@ -66,6 +67,16 @@ async function main(): Promise<void> {
   } finally {
     if (values.folder === undefined) await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Several GB may lie here, so an interrupted run takes it away too. */
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'bookend-verify-'));
+  process.once('SIGINT', () => {
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(130);
+  });
+  return folder;
 }
 
 async function requestFor(
@@ -145,8 +156,8 @@ async function evaluate(
     origin: source.origin,
     model: 'UNet2DConditionModel',
   });
-  const graph = runPasses(buildUNet2DConditionModel(config, request), inferencePasses(precision));
-  const executable = await compileOn(backend, graph, weights);
+  const graph = buildUNet2DConditionModel(config, request);
+  const executable = await compileOn(backend, graph, weights, precision);
   try {
     const tensors: Record<string, Tensor> = {};
     for (const name of Object.keys(graph.inputs)) tensors[name] = await inputs.read(name);
@@ -178,10 +189,15 @@ function wholeNumber(option: string, value: string): number {
   );
 }
 
+/** What parseArgs throws. */
+function isUsageError(error: unknown): error is Error & { code: string } {
+  return error instanceof Error && 'code' in error && `${error.code}`.startsWith('ERR_PARSE_ARGS');
+}
+
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof BookendError)) throw error;
+  if (!(error instanceof BookendError) && !isUsageError(error)) throw error;
   process.stderr.write(`${error.message}\n`);
-  process.exitCode = error.code === 'invalid-argument' ? 2 : 1;
+  process.exitCode = error.code === 'invalid-argument' || isUsageError(error) ? 2 : 1;
 }
