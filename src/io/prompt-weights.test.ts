@@ -89,6 +89,8 @@ test('hostile prompts are refused or cheap', () => {
     parsePrompt(unit.repeat(unit === '(a:' ? 40 : 100_000 / unit.length));
   }
   parsePrompt(`:${' '.repeat(99_000)}`);
+  parsePrompt(`(a:${'1'.repeat(99_000)}`);
+  parsePrompt(`(a:1${' '.repeat(99_000)}`);
   assert.ok(performance.now() - start < 5_000);
 });
 

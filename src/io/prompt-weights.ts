@@ -39,7 +39,7 @@ export function parsePrompt(prompt: string): PromptFragment[] {
 
 // An escaped character, "(", "[", ":1.3)", ")", "]", or text free of all of these.
 const TOKENS =
-  /\\[\\()[\]]|[([\])]|:\s*(?<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)|[^\\()[\]:]+|[\\:]/g;
+  /\\[\\()[\]]|[([\])]|:\s*(?<weight>[+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*\)|[^\\()[\]:]+|[\\:]/g;
 
 function parseGroups(prompt: string): Group {
   const root: Group = { opening: '', items: [], factor: 1 };
