@@ -187,6 +187,7 @@ test('keys of older libraries have one canonical form', () => {
     ['text_encoder', 'text_model.embeddings.position_ids', null],
     ['text_encoder', 'embeddings.position_ids', null],
     ['unet', 'conv_in.weight', 'conv_in.weight'],
+    ['unet', 'mid_block.attentions.0.query.bias', 'mid_block.attentions.0.to_q.bias'],
   ] as const) {
     assert.equal(canonicalKey(component, key), expected);
   }
