@@ -1,4 +1,3 @@
-import { totalmem } from 'node:os';
 import { BookendError } from '../core/errors.ts';
 import type { Image } from '../io/image-data.ts';
 import type { SchedulerName } from '../schedulers/scheduler.ts';
@@ -101,14 +100,4 @@ export function seedsOf({ seed, numImages = 1 }: RunRequest): number[] {
   const first = seed ?? Math.floor(Math.random() * 2 ** 32);
   requireWhole('seed', first, 0, Number.MAX_SAFE_INTEGER - numImages);
   return Array.from({ length: numImages }, (_, i) => first + i);
-}
-
-/** Refuses what cannot fit in this machine's memory before anything is allocated. */
-export function requireMemory(what: string, bytes: number): void {
-  if (bytes <= totalmem()) return;
-  const gib = (n: number) => (n / 2 ** 30).toFixed(1);
-  throw new BookendError(
-    'insufficient-memory',
-    `${what} needs about ${gib(bytes)} GiB and this machine has ${gib(totalmem())} GiB; use a smaller size or fewer images at once.`,
-  );
 }

@@ -1,5 +1,6 @@
 import { BookendError } from '../core/errors.ts';
 import { type Image, imageOfFloats } from '../io/image-data.ts';
+import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
 import { createScheduler, type Scheduler, schedulerFromConfig } from '../schedulers/index.ts';
 import type { Denoiser } from './denoiser.ts';
@@ -10,7 +11,6 @@ import {
   type Precision,
   type PromptRequest,
   requireExtent,
-  requireMemory,
   requireNumber,
   requireWhole,
   seedsOf,
@@ -76,21 +76,12 @@ export function latentShape(
 ): LatentShape {
   const { downscale, latentChannels } = model.autoencoder.config;
   const own = model.denoiser.config.sampleSize ?? { height: 64, width: 64 };
-  const shape = {
+  return {
     batch,
     height: requireExtent('height', height ?? own.height * downscale, downscale) / downscale,
     width: requireExtent('width', width ?? own.width * downscale, downscale) / downscale,
     channels: latentChannels,
   };
-  requireMemory('This run', activationBytes(model, shape));
-  return shape;
-}
-
-/** A floor: the widest skip connections of the U-Net alone, at two bytes a number. */
-function activationBytes(model: StableDiffusion, shape: LatentShape): number {
-  const { blockOutChannels, layersPerBlock } = model.denoiser.config;
-  const skips = layersPerBlock[0] + 1;
-  return 2 * 2 * skips * shape.batch * shape.height * shape.width * blockOutChannels[0];
 }
 
 /**
@@ -152,9 +143,4 @@ export function imagesOf({ batch, height, width, channels, data }: PixelBatch): 
   return Array.from({ length: batch }, (_, i) =>
     imageOfFloats(data.subarray(i * count, (i + 1) * count), width, height, channels as 1 | 3 | 4),
   );
-}
-
-/** Largest resident size of this process so far, in bytes. */
-export function peakMemory(): number {
-  return process.resourceUsage().maxRSS * 1024;
 }

@@ -3,6 +3,7 @@ import { tensor } from '../core/tensor.ts';
 import { imageOfFloats } from '../io/image-data.ts';
 import type { UNet2DSize } from '../models/unet-2d.ts';
 import type { UNet2DConfig } from '../models/unet-2d-config.ts';
+import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
 import { createScheduler, schedulerFromConfig } from '../schedulers/index.ts';
 import type { CompiledModel } from './compiled-model.ts';
@@ -15,7 +16,6 @@ import {
   requireWhole,
   seedsOf,
 } from './request.ts';
-import { peakMemory } from './stable-diffusion.ts';
 import { startStopwatch } from './stopwatch.ts';
 
 /** A pixel-space diffusion model without a prompt (DDPM, DDIM). */

@@ -1,0 +1,26 @@
+import { InvalidArgumentError } from 'commander';
+
+/** A commander parser for whole numbers of at least `min`. */
+export function wholeNumber(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isSafeInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`Pass a whole number of at least ${min}.`);
+  };
+}
+
+/** A commander parser for numbers from `min` to `max`. */
+export function numberBetween(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Pass a number from ${min} to ${max}.`);
+  };
+}
+
+/** `512x768` as width and height. */
+export function imageSize(text: string): { width: number; height: number } {
+  const match = /^(\d{1,5})x(\d{1,5})$/.exec(text);
+  if (match) return { width: Number(match[1]), height: Number(match[2]) };
+  throw new InvalidArgumentError('Pass width x height in pixels, such as 512x512.');
+}

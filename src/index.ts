@@ -1,0 +1,29 @@
+/** Stable Diffusion on CPUs. This is the package's only public entry. */
+export { BookendError, type ErrorCode } from './core/errors.ts';
+export { readImage, resizeImage } from './io/image.ts';
+export type { Image } from './io/image-data.ts';
+export { encodePng, writePng } from './io/png.ts';
+export { readPngText } from './io/png-text.ts';
+export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
+export {
+  type Pipeline,
+  type PipelineType,
+  StableDiffusionImg2ImgPipeline,
+  StableDiffusionInpaintPipeline,
+  StableDiffusionPipeline,
+  UnconditionalPipeline,
+} from './pipelines/index.ts';
+export type { InpaintRequest } from './pipelines/inpaint.ts';
+export type { LoadOptions } from './pipelines/load.ts';
+export type {
+  GenerationResult,
+  Precision,
+  PromptRequest,
+  RunRequest,
+  StepEnd,
+  Timings,
+} from './pipelines/request.ts';
+export type { StableDiffusion } from './pipelines/stable-diffusion.ts';
+export type { TextToImageRequest } from './pipelines/text-to-image.ts';
+export type { UnconditionalDiffusion } from './pipelines/unconditional.ts';
+export { type SchedulerName, schedulerNames } from './schedulers/index.ts';

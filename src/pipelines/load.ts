@@ -1,0 +1,178 @@
+import { BookendError } from '../core/errors.ts';
+import type { WeightedComponent } from '../io/key-aliases.ts';
+import { parseAutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
+import { checkParameters } from '../models/check-parameters.ts';
+import { parseCLIPTextConfig } from '../models/clip-text-model-config.ts';
+import {
+  autoencoderKLParameters,
+  clipTextModelParameters,
+  type ParameterShapes,
+  unet2DConditionParameters,
+  unet2DParameters,
+} from '../models/parameters.ts';
+import { buildUNet2DModel, type UNet2DSize } from '../models/unet-2d.ts';
+import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
+import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
+import { resolveIsa } from '../runtime/native/cpu.ts';
+import { nativeBackend } from '../runtime/native/native-backend.ts';
+import {
+  latentSchedulerJson,
+  type SchedulerName,
+  schedulerFromConfig,
+} from '../schedulers/index.ts';
+import { type Compile, CompiledModel } from './compiled-model.ts';
+import { Denoiser } from './denoiser.ts';
+import { ImageAutoencoder } from './image-autoencoder.ts';
+import { type ModelParts, openModelParts, type PartsOptions } from './model-parts.ts';
+import type { Precision } from './request.ts';
+import type { StableDiffusion } from './stable-diffusion.ts';
+import { TextEncoder } from './text-encoder.ts';
+import type { UnconditionalDiffusion } from './unconditional.ts';
+import { weightsOf } from './weights.ts';
+
+export interface LoadOptions extends PartsOptions {
+  /** What the networks compute in; by default BF16 where the CPU has instructions for it. */
+  readonly precision?: Precision;
+  /** One per core by default, or what BOOKEND_THREADS says. */
+  readonly threads?: number;
+}
+
+interface Loaded<Kind, Model> {
+  readonly kind: Kind;
+  readonly model: Model;
+  readonly schedulerName: SchedulerName;
+  dispose(): Promise<void>;
+}
+
+export type LoadedModel =
+  | Loaded<'stable-diffusion', StableDiffusion>
+  | Loaded<'unconditional', UnconditionalDiffusion>;
+
+/**
+ * Opens a model by path or hub id and checks that it is whole. Weights are read and packed when a
+ * network first runs.
+ *
+ * @throws BookendError as `openModelParts`, the configuration parsers and `checkParameters` do
+ */
+export async function loadModel(
+  reference: string,
+  options: LoadOptions = {},
+): Promise<LoadedModel> {
+  const parts = await openModelParts(reference, options);
+  const loader = new Loader(parts, options);
+  const model = await (parts.has('text_encoder')
+    ? loader.stableDiffusion()
+    : loader.unconditional());
+  const schedulerName = schedulerFromConfig(model.model.schedulerConfig).name;
+  return { ...model, schedulerName, dispose: () => model.model.dispose() };
+}
+
+/** BF16 where the CPU multiplies it natively; elsewhere it would cost accuracy and gain no time. */
+export function bestPrecision(): Precision {
+  const isa = resolveIsa();
+  return isa === 'avx512_vnni_bf16' || isa === 'amx' ? 'bf16' : 'fp32';
+}
+
+/** Builds the networks of one model, and keeps what must be closed after them. */
+class Loader {
+  readonly #parts: ModelParts;
+  readonly #precision: Precision;
+  readonly #threads: number | undefined;
+  readonly #open: { close(): unknown }[] = [];
+
+  constructor(parts: ModelParts, { precision, threads }: LoadOptions) {
+    this.#parts = parts;
+    this.#precision = precision ?? bestPrecision();
+    this.#threads = threads;
+  }
+
+  async stableDiffusion() {
+    const parts = this.#parts;
+    requireComponents(parts, ['unet', 'vae', 'text_encoder', 'tokenizer', 'scheduler']);
+    const text = parseCLIPTextConfig(await parts.config('text_encoder'));
+    const unet = parseUNet2DConditionConfig(await parts.config('unet'));
+    const vae = parseAutoencoderKLConfig(await parts.config('vae'));
+    const textParameters = clipTextModelParameters(text);
+    const compileText = await this.#network('text_encoder', 'CLIPTextModel', textParameters);
+    const unetParameters = unet2DConditionParameters(unet);
+    const compileUnet = await this.#network('unet', 'UNet2DConditionModel', unetParameters);
+    const compileVae = await this.#network('vae', 'AutoencoderKL', autoencoderKLParameters(vae));
+    const textEncoder = new TextEncoder(await parts.tokenizer(), text, compileText);
+    const denoiser = new Denoiser(unet, compileUnet);
+    const autoencoder = new ImageAutoencoder(vae, compileVae);
+    requireFittingWidths(parts.origin, text.width, unet.crossAttentionWidth);
+    const model: StableDiffusion = {
+      origin: parts.origin,
+      precision: this.#precision,
+      textEncoder,
+      denoiser,
+      autoencoder,
+      schedulerConfig: latentSchedulerJson(await parts.schedulerConfig()),
+      dispose: () => this.#dispose([textEncoder, denoiser, autoencoder]),
+    };
+    return { kind: 'stable-diffusion' as const, model };
+  }
+
+  async unconditional() {
+    const parts = this.#parts;
+    requireComponents(parts, ['unet', 'scheduler']);
+    const config = parseUNet2DConfig(await parts.config('unet'));
+    const compile = await this.#network('unet', 'UNet2DModel', unet2DParameters(config));
+    const unet = new CompiledModel<UNet2DSize>(
+      (size) => buildUNet2DModel(config, size),
+      compile,
+      1,
+    );
+    const model: UnconditionalDiffusion = {
+      origin: parts.origin,
+      precision: this.#precision,
+      config,
+      unet,
+      schedulerConfig: await parts.schedulerConfig(),
+      dispose: () => this.#dispose([unet]),
+    };
+    return { kind: 'unconditional' as const, model };
+  }
+
+  /** Checks a component's weights and binds them, backend and precision into one function. */
+  async #network(
+    component: WeightedComponent,
+    model: string,
+    expected: ParameterShapes,
+  ): Promise<Compile> {
+    const source = await this.#parts.weights(component);
+    this.#open.push(source);
+    const weights = weightsOf(source);
+    checkParameters(expected, weights, { origin: source.origin, model });
+    const precision = this.#precision === 'bf16' ? 'bf16' : 'f32';
+    return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
+  }
+
+  async #dispose(networks: readonly { dispose(): Promise<void> }[]): Promise<void> {
+    for (const network of networks) await network.dispose();
+    for (const source of this.#open) await source.close();
+  }
+}
+
+function requireComponents(parts: ModelParts, components: readonly string[]): void {
+  const missing = components.filter((component) => !parts.has(component));
+  if (missing.length === 0 && !parts.has('text_encoder_2')) return;
+  throw new BookendError(
+    'unsupported',
+    missing.length > 0
+      ? `${parts.origin} has no ${missing.join(', no ')}; Bookend runs Stable Diffusion 1.x and 2.x (unet, vae, text_encoder, tokenizer, scheduler) and unconditional U-Nets (unet, scheduler).`
+      : `${parts.origin} has a second text encoder, as Stable Diffusion XL does; Bookend runs 1.x and 2.x, so choose one of those.`,
+  );
+}
+
+function requireFittingWidths(
+  origin: string,
+  textWidth: number,
+  crossAttentionWidth: number,
+): void {
+  if (textWidth === crossAttentionWidth) return;
+  throw new BookendError(
+    'invalid-checkpoint',
+    `The text encoder of ${origin} gives ${textWidth} features and its U-Net reads ${crossAttentionWidth}; combine parts of one model.`,
+  );
+}

@@ -1,0 +1,113 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BookendError } from '../core/errors.ts';
+import { ClipTokenizer } from '../io/clip-tokenizer.ts';
+import { resolveModel } from '../io/hub.ts';
+import { readText } from '../io/json-file.ts';
+import type { WeightedComponent } from '../io/key-aliases.ts';
+import { openModelFolder } from '../io/model-folder.ts';
+import { openSingleFile, type SingleFilePrediction } from '../io/single-file.ts';
+import type { TensorSource } from '../io/tensor-source.ts';
+import { readTokenizerFiles } from '../io/tokenizer-files.ts';
+import { parseSchedulerJson, type SchedulerJson } from '../schedulers/index.ts';
+
+export interface PartsOptions {
+  /** Weights such as `fp16` in `model.fp16.safetensors`. */
+  readonly variant?: string;
+  /** Folder with CLIP's vocabulary, for single files, which carry none. */
+  readonly tokenizer?: string;
+  /** What the U-Net of a single file predicts, where the file does not say. */
+  readonly predictionType?: SingleFilePrediction;
+  /** Fetch a hub id that is not in the cache; without it there is no network access at all. */
+  readonly download?: boolean;
+}
+
+/** A model's parts in whichever layout they lie: configurations as JSON, weights by component. */
+export interface ModelParts {
+  readonly origin: string;
+  has(component: string): boolean;
+  config(component: WeightedComponent): Promise<unknown>;
+  schedulerConfig(): Promise<SchedulerJson>;
+  weights(component: WeightedComponent): Promise<TensorSource>;
+  tokenizer(): Promise<ClipTokenizer>;
+}
+
+/**
+ * Opens a model by path (folder or single file) or hub id.
+ *
+ * @throws BookendError `not-found`, `io`, `invalid-checkpoint`, `missing-tensor` or `unsupported`
+ */
+export async function openModelParts(
+  reference: string,
+  options: PartsOptions = {},
+): Promise<ModelParts> {
+  const { kind, path } = await resolveModel(reference, options);
+  return kind === 'folder' ? folderParts(path, options) : fileParts(path, options);
+}
+
+// Read as text: Python writes -Infinity into it, which is no JSON.
+const SCHEDULER_CONFIG = 'scheduler_config.json';
+
+async function folderParts(path: string, { variant }: PartsOptions): Promise<ModelParts> {
+  const folder = await openModelFolder(path);
+  return {
+    origin: path,
+    has: (component) => folder.components.has(component),
+    config: (component) => folder.readConfig(component),
+    schedulerConfig: async () => {
+      const text = await readText(join(folder.componentPath('scheduler'), SCHEDULER_CONFIG));
+      return parseSchedulerJson(text);
+    },
+    weights: (component) => folder.openWeights(component, { variant }),
+    tokenizer: async () =>
+      new ClipTokenizer(await readTokenizerFiles(folder.componentPath('tokenizer'))),
+  };
+}
+
+const FILE_PARTS = new Set(['unet', 'vae', 'text_encoder', 'tokenizer', 'scheduler']);
+
+async function fileParts(path: string, options: PartsOptions): Promise<ModelParts> {
+  const file = await openSingleFile(path, options);
+  return {
+    origin: path,
+    has: (component) => FILE_PARTS.has(component),
+    config: async (component) => file.configs[component],
+    schedulerConfig: async () => file.configs.scheduler,
+    weights: async (component) => file.sources[component],
+    tokenizer: async () => {
+      const files = await readTokenizerFiles(await tokenizerFolder(path, options));
+      // OpenCLIP, the text encoder of 2.x, pads with id 0, which is "!" in CLIP's vocabulary.
+      return new ClipTokenizer(file.family === 'sd-2' ? { ...files, padToken: '!' } : files);
+    },
+  };
+}
+
+/** Repositories with CLIP's vocabulary that a user of Stable Diffusion may well have cached. */
+const VOCABULARIES = [
+  ['openai/clip-vit-large-patch14', ''],
+  ['stable-diffusion-v1-5/stable-diffusion-v1-5', 'tokenizer'],
+  ['runwayml/stable-diffusion-v1-5', 'tokenizer'],
+  ['CompVis/stable-diffusion-v1-4', 'tokenizer'],
+] as const;
+
+async function tokenizerFolder(file: string, { tokenizer }: PartsOptions): Promise<string> {
+  if (tokenizer !== undefined) return tokenizer;
+  for (const [id, subfolder] of VOCABULARIES) {
+    const folder = await cachedFolder(id, subfolder);
+    if (folder !== undefined) return folder;
+  }
+  throw new BookendError(
+    'not-found',
+    `${file} carries no tokenizer and none is in the hub cache; name a folder with CLIP's vocab.json and merges.txt as the tokenizer.`,
+  );
+}
+
+async function cachedFolder(id: string, subfolder: string): Promise<string | undefined> {
+  try {
+    const { path } = await resolveModel(id);
+    const folder = subfolder === '' ? path : `${path}/${subfolder}`;
+    return (await readdir(folder)).includes('vocab.json') ? folder : undefined;
+  } catch {
+    return undefined;
+  }
+}
