@@ -1,0 +1,161 @@
+import type { DType } from '../core/dtype.ts';
+import type { Node } from '../ir/graph.ts';
+
+/**
+ * What the native executor can do: the fields of each instruction, as the C++ problem structs of
+ * native/kernels have them. Extents are elements; strides too.
+ */
+export interface InstructionFields {
+  conv2d: Conv2dFields;
+  attention: AttentionFields;
+  groupNorm: GroupNormFields;
+  layerNorm: {
+    rows: number;
+    channels: number;
+    epsilon: number;
+    input: DType;
+    output: DType;
+  };
+  unary: UnaryFields;
+  binary: BinaryFields;
+  geglu: { rows: number; columns: number; type: DType };
+  softmax: { rows: number; columns: number; type: DType };
+  copy: CopyFields;
+  embedding: { count: number; rows: number; width: number; tableType: DType; output: DType };
+  timestepEmbedding: {
+    count: number;
+    dim: number;
+    cosineFirst: boolean;
+    frequencyShift: number;
+    maxPeriod: number;
+  };
+}
+
+export type NativeOp = keyof InstructionFields;
+
+/** A convolution; a linear layer over T rows is a 1×1 convolution over a 1×T image. */
+export interface Conv2dFields {
+  batch: number;
+  height: number;
+  width: number;
+  channels: number;
+  skipChannels: number;
+  outChannels: number;
+  outHeight: number;
+  outWidth: number;
+  kernelHeight: number;
+  kernelWidth: number;
+  stride: number;
+  padTop: number;
+  padLeft: number;
+  upsample: 1 | 2;
+  input: DType;
+  output: DType;
+  hasBias: boolean;
+  hasRowBias: boolean;
+  hasResidual: boolean;
+  activation: 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'geglu';
+  outputScale: number;
+}
+
+export interface AttentionFields {
+  batch: number;
+  heads: number;
+  queries: number;
+  keys: number;
+  headDim: number;
+  qStride: number;
+  kStride: number;
+  vStride: number;
+  scale: number;
+  causal: boolean;
+  type: DType;
+}
+
+export interface GroupNormFields {
+  batch: number;
+  rows: number;
+  channels: number;
+  skipChannels: number;
+  groups: number;
+  epsilon: number;
+  input: DType;
+  output: DType;
+  activation: 'none' | 'silu';
+}
+
+export type UnaryKind =
+  | 'affine'
+  | 'silu'
+  | 'gelu'
+  | 'geluTanh'
+  | 'quickGelu'
+  | 'sigmoid'
+  | 'tanh'
+  | 'exp';
+
+export interface UnaryFields {
+  kind: UnaryKind;
+  count: number;
+  scale: number;
+  offset: number;
+  input: DType;
+  output: DType;
+}
+
+export interface BinaryFields {
+  kind: 'add' | 'sub' | 'mul' | 'div';
+  /** Four axes each. */
+  extent: number[];
+  aStride: number[];
+  bStride: number[];
+  aType: DType;
+  bType: DType;
+  output: DType;
+}
+
+export interface CopyFields {
+  /** Six axes each. */
+  extent: number[];
+  xStride: number[];
+  outStride: number[];
+  xOffset: number;
+  outOffset: number;
+  type: DType;
+}
+
+/** A block of the arena before it has a place there. */
+export interface Storage {
+  readonly id: number;
+  readonly bytes: number;
+}
+
+/** A weight as an instruction wants it. */
+export type Weight =
+  /** Packed for a convolution by the kernel that will run it. */
+  | { readonly kind: 'packed'; readonly path: string; readonly fields: Conv2dFields }
+  /** The elements in order, stored as `dtype`. */
+  | {
+      readonly kind: 'vector';
+      readonly path: string;
+      readonly dtype: DType;
+      readonly count: number;
+    }
+  /** One zero of any dtype, for padding. */
+  | { readonly kind: 'zero' };
+
+/** Where an operand lies. */
+export type Place =
+  | { readonly storage: Storage; readonly byteOffset: number }
+  | { readonly weight: Weight };
+
+export interface Instruction<K extends NativeOp = NativeOp> {
+  readonly op: K;
+  readonly fields: InstructionFields[K];
+  /** By name, as the kernel's operands are called; what is written is called `out`. */
+  readonly operands: Readonly<Record<string, Place>>;
+  /** What it was lowered from. */
+  readonly node: Node | undefined;
+  /** Floating-point operations of matrix products, a multiply-add counting two. */
+  readonly flops: number;
+}

@@ -1,0 +1,108 @@
+import { BookendError } from '../core/errors.ts';
+import { elementCount } from '../core/shape.ts';
+import type { Graph, Node } from '../ir/graph.ts';
+import type { NodeOf, OpName } from '../ir/op-table.ts';
+import type { Place } from './instructions.ts';
+import { lowerAttention } from './lower-attention.ts';
+import { lowerConv2d, lowerLinear } from './lower-conv2d.ts';
+import {
+  lowerBroadcast,
+  lowerConcat,
+  lowerPad,
+  lowerPermute,
+  lowerReshape,
+  lowerSlice,
+  lowerUpsampleNearest,
+} from './lower-copies.ts';
+import { lowerAffine, lowerBinary, lowerCast, lowerRows, lowerUnary } from './lower-elementwise.ts';
+import { lowerEmbedding, lowerTimestepEmbedding } from './lower-embedding.ts';
+import { lowerGroupNorm, lowerLayerNorm } from './lower-norms.ts';
+import { castFields, Lowering } from './lowering.ts';
+
+type Rule<K extends OpName> = (node: NodeOf<K>, lowering: Lowering) => void;
+
+/** How each op becomes instructions. `no-kernel`: only gradients use it, or only the reference. */
+const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
+  add: lowerBinary,
+  affine: lowerAffine,
+  attention: lowerAttention,
+  broadcast: lowerBroadcast,
+  cast: lowerCast,
+  concat: lowerConcat,
+  conv2d: lowerConv2d,
+  div: lowerBinary,
+  embedding: lowerEmbedding,
+  erf: 'no-kernel',
+  exp: lowerUnary,
+  geglu: lowerRows,
+  gelu: lowerUnary,
+  geluTanh: lowerUnary,
+  groupNorm: lowerGroupNorm,
+  layerNorm: lowerLayerNorm,
+  linear: lowerLinear,
+  matmul: 'no-kernel',
+  mul: lowerBinary,
+  pad: lowerPad,
+  permute: lowerPermute,
+  quickGelu: lowerUnary,
+  reshape: lowerReshape,
+  sigmoid: lowerUnary,
+  silu: lowerUnary,
+  slice: lowerSlice,
+  softmax: lowerRows,
+  sub: lowerBinary,
+  sum: 'no-kernel',
+  tanh: lowerUnary,
+  timestepEmbedding: lowerTimestepEmbedding,
+  upsampleNearest: lowerUpsampleNearest,
+};
+
+/** Graph inputs and outputs in the arena, in the graph's order. */
+export interface Lowered {
+  readonly lowering: Lowering;
+  readonly inputs: ReadonlyMap<string, Place>;
+  readonly outputs: ReadonlyMap<string, Place>;
+}
+
+/**
+ * Turns every node into native instructions.
+ *
+ * @throws BookendError `unsupported` for an op that has no native kernel
+ */
+export function lower(graph: Graph): Lowered {
+  const lowering = new Lowering(graph);
+  const inputs = new Map<string, Place>();
+  for (const [name, value] of Object.entries(graph.inputs)) {
+    inputs.set(name, lowering.allocate(value));
+  }
+  for (const node of graph.nodes) lowerNode(node, lowering);
+  return { lowering, inputs, outputs: placeOutputs(graph, lowering) };
+}
+
+function lowerNode(node: Node, lowering: Lowering): void {
+  const rule: Rule<never> | 'no-kernel' = RULES[node.op];
+  if (rule === 'no-kernel') {
+    throw new BookendError(
+      'unsupported',
+      `${node.op} in ${lowering.graph.name}.${node.scope} has no native kernel; use the reference backend.`,
+    );
+  }
+  rule(node as never, lowering);
+}
+
+/** A parameter that is an output itself is copied into the arena, where outputs are read. */
+function placeOutputs(graph: Graph, lowering: Lowering): Map<string, Place> {
+  const outputs = new Map<string, Place>();
+  for (const [name, value] of Object.entries(graph.outputs)) {
+    const place = lowering.place(value);
+    if ('storage' in place) {
+      outputs.set(name, place);
+    } else {
+      const out = lowering.temporary(value);
+      const fields = castFields(elementCount(value.shape), value.dtype, value.dtype);
+      lowering.emit(undefined, 'unary', fields, { x: place, out });
+      outputs.set(name, out);
+    }
+  }
+  return outputs;
+}

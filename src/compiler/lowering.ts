@@ -1,0 +1,135 @@
+import { byteSize, type DType } from '../core/dtype.ts';
+import { BookendError } from '../core/errors.ts';
+import { elementCount } from '../core/shape.ts';
+import type { Graph, Node, TensorType, Value } from '../ir/graph.ts';
+import { flopsOf, isOp } from '../ir/op-table.ts';
+import type { Instruction, InstructionFields, NativeOp, Place, Storage } from './instructions.ts';
+
+/** Rows of a token tensor that may lie apart: a slice of a wider one that nobody copied. */
+export interface Rows {
+  readonly place: Place;
+  /** Elements from one row to the next. */
+  readonly stride: number;
+}
+
+/** The state of one lowering: what has been emitted, and where every Value lies. */
+export class Lowering {
+  readonly graph: Graph;
+  readonly instructions: Instruction[] = [];
+  readonly storages: Storage[] = [];
+  readonly #places = new Map<Value, Place>();
+  readonly #rows = new Map<Value, Rows>();
+  readonly #readers = new Map<Value, Set<Node | 'output'>>();
+  readonly #asF32 = new Map<Value, Place>();
+
+  constructor(graph: Graph) {
+    this.graph = graph;
+    for (const node of graph.nodes) {
+      for (const value of Object.values(node.inputs)) this.#addReader(value, node);
+    }
+    for (const value of Object.values(graph.outputs)) this.#addReader(value, 'output');
+    for (const [path, value] of graph.parameters) {
+      const { dtype, shape } = value;
+      const weight = { kind: 'vector', path, dtype, count: elementCount(shape) } as const;
+      this.#places.set(value, { weight });
+    }
+  }
+
+  /** Whether nodes of `op`, and nothing else, read `value`. */
+  isReadOnlyBy(value: Value, op: 'attention'): boolean {
+    const readers = [...(this.#readers.get(value) ?? [])];
+    return readers.every((reader) => reader !== 'output' && isOp(reader, op));
+  }
+
+  /** Where `value` lies, dense and row-major. */
+  place(value: Value): Place {
+    const found = this.#places.get(value);
+    if (!found) throw new Error(`Value ${value.id} of ${this.graph.name} was never placed.`);
+    return found;
+  }
+
+  /** Where the rows of `value` lie, perhaps apart. */
+  rows(value: Value): Rows {
+    const stride = value.shape[value.shape.length - 1];
+    return this.#rows.get(value) ?? { place: this.place(value), stride };
+  }
+
+  /** Reserves a block for `value` and says where. */
+  allocate(value: Value): Place {
+    const place = this.temporary(value);
+    this.#places.set(value, place);
+    return place;
+  }
+
+  /** Reserves a block that no Value names. */
+  temporary({ dtype, shape }: TensorType): Place {
+    const bytes = elementCount(shape) * byteSize(dtype);
+    const storage = { id: this.storages.length, bytes };
+    this.storages.push(storage);
+    return { storage, byteOffset: 0 };
+  }
+
+  /** Makes `value` another name for what lies at `place`. */
+  alias(value: Value, place: Place): void {
+    this.#places.set(value, place);
+  }
+
+  /** Makes `value` a view of rows that lie apart; only `rows` can read it. */
+  aliasRows(value: Value, rows: Rows): void {
+    this.#rows.set(value, rows);
+  }
+
+  /** Where `value` lies as f32: kernels take biases and the like in no other type. */
+  asF32(node: Node, value: Value): Place {
+    if (value.dtype === 'f32') return this.place(value);
+    const known = this.#asF32.get(value);
+    if (known) return known;
+    const place = this.place(value);
+    const result =
+      'weight' in place && place.weight.kind === 'vector'
+        ? { weight: { ...place.weight, dtype: 'f32' as const } }
+        : this.#castToF32(node, value, place);
+    this.#asF32.set(value, result);
+    return result;
+  }
+
+  /** The checkpoint path of a value that is a parameter, perhaps reshaped or cast. */
+  parameterPath(node: Node, operand: string, value: Value): string {
+    const place = this.place(value);
+    if ('weight' in place && place.weight.kind === 'vector') return place.weight.path;
+    throw new BookendError(
+      'unsupported',
+      `${node.op} in ${this.graph.name}.${node.scope} reads its ${operand} from a computed value; native kernels take parameters there, so use the reference backend.`,
+    );
+  }
+
+  emit<K extends NativeOp>(
+    node: Node | undefined,
+    op: K,
+    fields: InstructionFields[K],
+    operands: Readonly<Record<string, Place | undefined>>,
+  ): void {
+    const present = Object.entries(operands).filter(
+      (entry): entry is [string, Place] => entry[1] !== undefined,
+    );
+    const flops = node && (op === 'conv2d' || op === 'attention') ? flopsOf(node) : 0;
+    this.instructions.push({ op, fields, operands: Object.fromEntries(present), node, flops });
+  }
+
+  #castToF32(node: Node, { dtype, shape }: Value, x: Place): Place {
+    const out = this.temporary({ dtype: 'f32', shape });
+    this.emit(node, 'unary', castFields(elementCount(shape), dtype, 'f32'), { x, out });
+    return out;
+  }
+
+  #addReader(value: Value, reader: Node | 'output'): void {
+    const readers = this.#readers.get(value) ?? new Set();
+    readers.add(reader);
+    this.#readers.set(value, readers);
+  }
+}
+
+/** The native form of a cast. */
+export function castFields(count: number, input: DType, output: DType): InstructionFields['unary'] {
+  return { kind: 'affine', count, scale: 1, offset: 0, input, output };
+}

@@ -1,0 +1,92 @@
+import type { Conv2dFields } from '../../compiler/instructions.ts';
+import type { DType, TypedArray } from '../../core/dtype.ts';
+
+/** Native objects that JavaScript only passes around. */
+declare const kind: unique symbol;
+export interface WeightBuffer {
+  readonly [kind]: 'weights';
+}
+export interface NativeArena {
+  readonly [kind]: 'arena';
+}
+export interface NativeProgram {
+  readonly [kind]: 'program';
+}
+
+export type IsaName = 'scalar' | 'avx2' | 'avx512' | 'avx512_vnni_bf16' | 'amx';
+
+export interface IsaInfo {
+  readonly name: IsaName;
+  /** Why this machine cannot run it, or null when it can. */
+  readonly missing: string | null;
+}
+
+/** Elements of a weight: in memory, or a region of a file that is mapped while it is read. */
+export type NativeSource =
+  | { readonly dtype: DType; readonly data: TypedArray }
+  | {
+      readonly dtype: DType;
+      readonly path: string;
+      readonly byteOffset: number;
+      readonly byteLength: number;
+    };
+
+export type NativeOperand =
+  | { readonly arena: number }
+  | { readonly buffer: WeightBuffer; readonly offset?: number };
+
+export interface NativeRange {
+  readonly arena: number;
+  readonly bytes: number;
+}
+
+export interface NativeProgramDescription {
+  readonly isa: IsaName;
+  readonly threads: number;
+  readonly arenaBytes: number;
+  /** The fields and operands of each instruction side by side, and its op. */
+  readonly instructions: readonly Readonly<Record<string, unknown>>[];
+  readonly inputs: readonly NativeRange[];
+  readonly outputs: readonly NativeRange[];
+}
+
+export interface NativeRun {
+  readonly promise: Promise<{ outputs: ArrayBuffer[]; seconds?: number[] }>;
+  /** Stops before the next instruction; the promise rejects. */
+  abort(): void;
+}
+
+export interface KernelInfo {
+  /** 'conv2d.avx512.f32' */
+  readonly name: string;
+  readonly isa: IsaName;
+}
+
+/**
+ * What native/addon exports. It checks everything it is given: whatever is wrong becomes an Error
+ * with a `code`, and nothing leads a kernel out of its operands.
+ */
+export interface NativeAddon {
+  /** From least to most preferred. */
+  isas(): IsaInfo[];
+  planPacking(
+    fields: Conv2dFields,
+    isa: IsaName,
+  ): { kernel: string; format: string; packedBytes: number };
+  packWeights(fields: Conv2dFields, isa: IsaName, source: NativeSource): Promise<WeightBuffer>;
+  loadVector(source: NativeSource, dtype: DType, count: number): Promise<WeightBuffer>;
+  /** Frees the buffer as soon as no program uses it. */
+  releaseBuffer(buffer: WeightBuffer): void;
+  createProgram(description: NativeProgramDescription): NativeProgram;
+  describeProgram(program: NativeProgram): { kernels: KernelInfo[]; scratchBytes: number };
+  releaseProgram(program: NativeProgram): void;
+  createArena(): NativeArena;
+  releaseArena(arena: NativeArena): void;
+  /** Copies `inputs` at once, then runs after all runs asked for before. */
+  run(
+    program: NativeProgram,
+    arena: NativeArena,
+    inputs: readonly TypedArray[],
+    profile: boolean,
+  ): NativeRun;
+}

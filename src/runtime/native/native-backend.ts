@@ -1,0 +1,119 @@
+import { type CompileOptions, compile } from '../../compiler/compile.ts';
+import type { Instruction, Place, Weight } from '../../compiler/instructions.ts';
+import { arenaOffset, type Program } from '../../compiler/program.ts';
+import type { Graph } from '../../ir/graph.ts';
+import type { Backend, WeightSource } from '../backend.ts';
+import { checkWeights } from '../check-tensors.ts';
+import type { IsaName, NativeOperand, NativeProgramDescription, WeightBuffer } from './addon.ts';
+import { resolveIsa, resolveThreads } from './cpu.ts';
+import { callAddon } from './loader.ts';
+import { checkMemory } from './memory.ts';
+import { NativeExecutable } from './native-executable.ts';
+import {
+  type ResolvedWeight,
+  resolveWeight,
+  type WeightStore,
+  weightStoreOf,
+} from './weight-store.ts';
+
+export interface NativeOptions extends CompileOptions {
+  /** Default: BOOKEND_ISA, else the best this machine offers. */
+  readonly isa?: IsaName;
+  /** Default: BOOKEND_THREADS, else one for each core. */
+  readonly threads?: number;
+}
+
+export interface NativeBackend extends Backend<NativeOptions> {
+  compile(graph: Graph, weights: WeightSource, options?: NativeOptions): Promise<NativeExecutable>;
+}
+
+/**
+ * Runs graphs on native kernels, off the event loop. Weights are packed once for each source and
+ * kernel, and shared; all executables share one arena and run one after the other.
+ */
+export const nativeBackend: NativeBackend = {
+  name: 'native',
+  async compile(graph, weights, options = {}) {
+    checkWeights(graph, weights);
+    const isa = resolveIsa(options.isa);
+    const threads = resolveThreads(options.threads);
+    const program = compile(graph, options);
+    const resolved = resolveWeights(program, isa);
+    const byKey = new Map([...resolved.values()].map((weight) => [weight.key, weight]));
+    checkMemory(graph.name, program.memory.arenaBytes + totalBytes(byKey.values()));
+    const store = weightStoreOf(weights);
+    const release = () => {
+      for (const key of byKey.keys()) store.release(key);
+    };
+    try {
+      const buffers = await loadWeights(store, byKey, isa);
+      const bufferOf = (weight: Weight) => buffers.get(resolved.get(weight)!.key)!;
+      const description = describe(program, { isa, threads }, bufferOf);
+      const native = callAddon((addon) => addon.createProgram(description));
+      return new NativeExecutable(program, native, { isa, threads }, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  },
+};
+
+function resolveWeights(program: Program, isa: IsaName): ReadonlyMap<Weight, ResolvedWeight> {
+  const resolved = new Map<Weight, ResolvedWeight>();
+  for (const { operands } of program.instructions) {
+    for (const place of Object.values(operands)) {
+      if ('weight' in place) resolved.set(place.weight, resolveWeight(place.weight, isa));
+    }
+  }
+  return resolved;
+}
+
+function totalBytes(weights: Iterable<ResolvedWeight>): number {
+  let total = 0;
+  for (const { bytes } of weights) total += bytes;
+  return total;
+}
+
+/** Buffers by key. Every key has then been acquired, also when a load fails. */
+async function loadWeights(
+  store: WeightStore,
+  weights: ReadonlyMap<string, ResolvedWeight>,
+  isa: IsaName,
+): Promise<ReadonlyMap<string, WeightBuffer>> {
+  const buffers = new Map<string, WeightBuffer>();
+  const loads = [...weights.values()].map(async (weight) => {
+    buffers.set(weight.key, await store.acquire(weight, isa));
+  });
+  const results = await Promise.allSettled(loads);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+  return buffers;
+}
+
+function describe(
+  program: Program,
+  { isa, threads }: { isa: IsaName; threads: number },
+  bufferOf: (weight: Weight) => WeightBuffer,
+): NativeProgramDescription {
+  const operand = (place: Place): NativeOperand =>
+    'weight' in place
+      ? { buffer: bufferOf(place.weight) }
+      : { arena: arenaOffset(program.memory, place)! };
+  const instruction = ({ op, fields, operands }: Instruction) => ({
+    op,
+    ...fields,
+    ...Object.fromEntries(Object.entries(operands).map(([name, p]) => [name, operand(p)])),
+  });
+  const range = ({ offset, bytes }: { offset: number; bytes: number }) => ({
+    arena: offset,
+    bytes,
+  });
+  return {
+    isa,
+    threads,
+    arenaBytes: program.memory.arenaBytes,
+    instructions: program.instructions.map(instruction),
+    inputs: program.inputs.map(range),
+    outputs: program.outputs.map(range),
+  };
+}
