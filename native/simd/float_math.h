@@ -42,6 +42,16 @@ BOOKEND_VERB typename F::Vector exp2_coarse(typename F::Vector x) {
   return F::scale_by_power(polynomial<F>(F::sub(clamped, n), kExp2), n);
 }
 
+// 2^x as above to the last place of f32.
+template <class F>
+BOOKEND_VERB typename F::Vector exp2(typename F::Vector x) {
+  constexpr float kExp2[] = {1.0f,           0.6931471825f,   0.2402264625f,  0.05550328642f,
+                             0.009618489072f, 0.001339993090f, 0.0001534581243f};
+  const auto clamped = F::max(F::splat(-150.0f), x);
+  const auto n = F::round(clamped);
+  return F::scale_by_power(polynomial<F>(F::sub(clamped, n), kExp2), n);
+}
+
 template <class F>
 BOOKEND_VERB typename F::Vector sigmoid(typename F::Vector x) {
   return F::div(F::splat(1.0f), F::add(F::splat(1.0f), exp<F>(F::sub(F::zero(), x))));

@@ -74,6 +74,25 @@ struct Avx2Float {
   BOOKEND_VERB Vector keep(Vector a, int count, Vector other) {
     return _mm256_blendv_ps(other, a, _mm256_castsi256_ps(first(count)));
   }
+  BOOKEND_VERB void transpose(Vector (&rows)[width]) {
+    Vector t[width];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {  // 4 x 4 blocks inside each half
+      const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(rows[i], rows[i + 1]));
+      const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(rows[i], rows[i + 1]));
+      const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(rows[i + 2], rows[i + 3]));
+      const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(rows[i + 2], rows[i + 3]));
+      t[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+      t[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+      t[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+      t[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      rows[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+      rows[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+  }
   BOOKEND_VERB float reduce_add(Vector a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));

@@ -68,6 +68,31 @@ struct Avx512Float {
   BOOKEND_VERB Vector keep(Vector a, int count, Vector other) {
     return _mm512_mask_blend_ps(first(count), other, a);
   }
+  BOOKEND_VERB void transpose(Vector (&rows)[width]) {
+    Vector t[width];
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {  // 4 x 4 blocks inside each quarter
+      const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(rows[i], rows[i + 1]));
+      const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(rows[i], rows[i + 1]));
+      const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(rows[i + 2], rows[i + 3]));
+      const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(rows[i + 2], rows[i + 3]));
+      t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+      t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+      t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+      t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {  // t[i + 4 j] holds columns i, i + 4, ... of rows 4 j ... 4 j + 3
+      const Vector even_low = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
+      const Vector even_high = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+      const Vector odd_low = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+      const Vector odd_high = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+      rows[i] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+      rows[i + 4] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+      rows[i + 8] = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+      rows[i + 12] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+    }
+  }
   BOOKEND_VERB float reduce_add(Vector a) { return _mm512_reduce_add_ps(a); }
   BOOKEND_VERB float reduce_max(Vector a) { return _mm512_reduce_max_ps(a); }
 

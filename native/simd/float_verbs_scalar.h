@@ -64,6 +64,8 @@ struct ScalarFloat {
 
   // The first `count` lanes of a, and `other` in the rest.
   BOOKEND_VERB Vector keep(Vector a, int count, Vector other) { return count > 0 ? a : other; }
+  // Lane i of row j becomes lane j of row i; lanes are only moved, whatever bits they hold.
+  BOOKEND_VERB void transpose(Vector (&)[width]) {}
   BOOKEND_VERB float reduce_add(Vector a) { return a; }
   BOOKEND_VERB float reduce_max(Vector a) { return a; }
 

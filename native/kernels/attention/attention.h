@@ -27,4 +27,8 @@ struct AttentionProblem {
 using AttentionKernel = Kernel<AttentionProblem>;
 Selection<AttentionKernel> select_attention(const AttentionProblem& problem, Isa limit);
 
+// Rows of the table, one per instruction set; machines with AMX run the last.
+extern const AttentionKernel kAttentionScalar, kAttentionAvx2;
+extern const AttentionKernel kAttentionAvx512, kAttentionAvx512VnniBf16;
+
 }  // namespace bookend

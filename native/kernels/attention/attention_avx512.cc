@@ -1,0 +1,16 @@
+#include "kernels/attention/attention_kernel.h"
+#include "kernels/make_row.h"
+#include "simd/float_verbs_avx512.h"
+
+namespace bookend {
+namespace {
+
+using Row = AttentionRow<Attention<float, FloatDot<Avx512Float>, 6, 4>,
+                         Attention<Bf16, FloatDot<Avx512Float>, 6, 4>>;
+
+}  // namespace
+
+constinit const AttentionKernel kAttentionAvx512 =
+    make_row<AttentionKernel, Row>("attention.avx512", Isa::avx512);
+
+}  // namespace bookend

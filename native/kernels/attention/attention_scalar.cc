@@ -1,0 +1,16 @@
+#include "kernels/attention/attention_kernel.h"
+#include "kernels/make_row.h"
+#include "simd/float_verbs_scalar.h"
+
+namespace bookend {
+namespace {
+
+using Row = AttentionRow<Attention<float, FloatDot<ScalarFloat>, 2, 4>,
+                         Attention<Bf16, FloatDot<ScalarFloat>, 2, 4>>;
+
+}  // namespace
+
+constinit const AttentionKernel kAttentionScalar =
+    make_row<AttentionKernel, Row>("attention.scalar", Isa::scalar);
+
+}  // namespace bookend
