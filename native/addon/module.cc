@@ -1,6 +1,7 @@
 // The addon's exports. Each is a thin binding; src/runtime/native/addon.ts gives their types.
 #include <napi.h>
 
+#include "addon/ceiling.h"
 #include "addon/programs.h"
 #include "addon/weights.h"
 #include "dispatch/isa.h"
@@ -39,6 +40,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("createArena", create_arena_js);
   add("releaseArena", release_arena_js);
   add("run", run_js);
+  add("measureCeiling", measure_ceiling_js);
   return exports;
 }
 

@@ -1,6 +1,7 @@
 import { tensor } from '../core/tensor.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { WeightSource } from '../runtime/backend.ts';
+import type { IsaName } from '../runtime/native/addon.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
@@ -74,7 +75,7 @@ export async function benchmarkGraph(
 async function measure(
   executable: NativeExecutable,
   graph: Graph,
-  options: BenchmarkOptions & { readonly isa: string; readonly threads: number },
+  options: BenchmarkOptions & { readonly isa: IsaName; readonly threads: number },
 ): Promise<Round[]> {
   const { precision, isa, threads, signal } = options;
   const probe = () => measureCeiling(precision, { isa, threads, seconds: PROBE_SECONDS });

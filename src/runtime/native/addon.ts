@@ -82,6 +82,13 @@ export interface NativeAddon {
   releaseProgram(program: NativeProgram): void;
   createArena(): NativeArena;
   releaseArena(arena: NativeArena): void;
+  /** FLOP/s of multiply-adds on registers alone, all threads together; off the event loop. */
+  measureCeiling(
+    isa: IsaName,
+    dtype: 'f32' | 'bf16',
+    threads: number,
+    seconds: number,
+  ): Promise<number>;
   /** Copies `inputs` at once, then runs after all runs asked for before. */
   run(
     program: NativeProgram,

@@ -1,0 +1,11 @@
+// The CPU's ceiling, for benchmarks.
+#pragma once
+
+#include <napi.h>
+
+namespace bookend {
+
+// measureCeiling(isa, dtype 'f32' | 'bf16', threads, seconds) -> Promise<number>: FLOP/s.
+Napi::Value measure_ceiling_js(const Napi::CallbackInfo& info);
+
+}  // namespace bookend
