@@ -44,7 +44,11 @@ const scratch = new DataView(new ArrayBuffer(4));
 /** Rounds to the nearest bfloat16, ties to even; NaN stays NaN (quiet). */
 export function toBf16(value: number): number {
   scratch.setFloat32(0, value);
-  const bits = scratch.getUint32(0);
+  return bf16OfBits(scratch.getUint32(0));
+}
+
+/** From the bits of a float32. */
+function bf16OfBits(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
@@ -87,7 +91,12 @@ function roundHalfEven(value: number): number {
 export function toFloat32Array(dtype: DType, data: TypedArray): Float32Array {
   if (dtype === 'f32') return data as Float32Array;
   const out = new Float32Array(data.length);
-  const decode = dtype === 'bf16' ? fromBf16 : dtype === 'f16' ? fromF16 : (x: number) => x;
+  if (dtype === 'bf16') {
+    const words = new Uint32Array(out.buffer);
+    for (let i = 0; i < words.length; i++) words[i] = data[i] << 16;
+    return out;
+  }
+  const decode = dtype === 'f16' ? fromF16 : (x: number) => x;
   for (let i = 0; i < out.length; i++) out[i] = decode(data[i]);
   return out;
 }
@@ -101,6 +110,9 @@ export function encodeFloats(dtype: DType, values: ArrayLike<number>): TypedArra
       `Cannot encode floating-point values as ${dtype}; use f32, bf16 or f16.`,
     );
   }
-  const encode = dtype === 'bf16' ? toBf16 : toF16;
-  return Uint16Array.from(values, encode);
+  if (dtype === 'f16') return Uint16Array.from(values, toF16);
+  const out = new Uint16Array(values.length);
+  const words = new Uint32Array(Float32Array.from(values).buffer);
+  for (let i = 0; i < out.length; i++) out[i] = bf16OfBits(words[i]);
+  return out;
 }
