@@ -1,0 +1,46 @@
+import type { NativeOp } from '../../src/compiler/instructions.ts';
+import type { DType } from '../../src/core/dtype.ts';
+import type { IsaName } from '../../src/runtime/native/addon.ts';
+import { instructionSets, resolveIsa } from '../../src/runtime/native/cpu.ts';
+
+export const ISAS: readonly IsaName[] = ['scalar', 'avx2', 'avx512', 'avx512_vnni_bf16', 'amx'];
+
+const VECTORS: readonly IsaName[] = ['scalar', 'avx2', 'avx512', 'avx512_vnni_bf16'];
+const PORTABLE: readonly IsaName[] = ['scalar'];
+
+/** Which sets each op has kernels of its own for; any other set runs the next lower one. */
+const OWN_KERNELS: Record<NativeOp, { f32: readonly IsaName[]; bf16: readonly IsaName[] }> = {
+  conv2d: { f32: ['scalar', 'avx2', 'avx512'], bf16: ISAS },
+  attention: { f32: VECTORS, bf16: VECTORS },
+  groupNorm: { f32: VECTORS, bf16: VECTORS },
+  layerNorm: { f32: VECTORS, bf16: VECTORS },
+  unary: { f32: VECTORS, bf16: VECTORS },
+  binary: { f32: VECTORS, bf16: VECTORS },
+  geglu: { f32: VECTORS, bf16: VECTORS },
+  softmax: { f32: VECTORS, bf16: VECTORS },
+  copy: { f32: PORTABLE, bf16: PORTABLE },
+  embedding: { f32: PORTABLE, bf16: PORTABLE },
+  timestepEmbedding: { f32: PORTABLE, bf16: PORTABLE },
+};
+
+/** The set whose kernel must run when `asked` is asked for. */
+export function expectedIsa(op: NativeOp, dtype: DType, asked: IsaName): IsaName {
+  const own = OWN_KERNELS[op][dtype === 'bf16' ? 'bf16' : 'f32'];
+  const limit = ISAS.indexOf(asked);
+  return own.findLast((isa) => ISAS.indexOf(isa) <= limit)!;
+}
+
+/** Why this machine cannot test `isa`, or undefined when it can, by emulation or for real. */
+export function cannotTest(isa: IsaName): string | undefined {
+  try {
+    resolveIsa(isa);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Whether the set's tiles are played by plain C++ here, some hundred times slower. */
+export function isEmulated(isa: IsaName): boolean {
+  return instructionSets().find(({ name }) => name === isa)!.missing !== null;
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NativeOp } from '../../src/compiler/instructions.ts';
+import type { DType } from '../../src/core/dtype.ts';
+import { floats, type Tensor } from '../../src/core/tensor.ts';
+import type { Graph } from '../../src/ir/graph.ts';
+import { memoryWeights } from '../../src/runtime/memory-weights.ts';
+import type { IsaName } from '../../src/runtime/native/addon.ts';
+import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
+import { cannotTest, expectedIsa, ISAS, isEmulated } from './kernel-sets.ts';
+import { findViolation } from './tolerance.ts';
+
+/** A graph of one op with its data. */
+export interface Trial {
+  readonly graph: Graph;
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly expectation: Expectation;
+}
+
+/** True numbers and how far off a kernel may be, at all output positions or at `positions`. */
+export interface Expectation {
+  readonly positions?: readonly number[];
+  readonly expected: ArrayLike<number>;
+  readonly allowed: ArrayLike<number>;
+}
+
+export interface Problem {
+  readonly name: string;
+  /** What the op becomes. */
+  readonly op: NativeOp;
+  readonly dtypes: readonly DType[];
+  /** Rough cost of one run, to leave the slowest kernels out of the largest problems. */
+  readonly flops: number;
+  make(dtype: DType): Trial | Promise<Trial>;
+}
+
+// About a second each.
+const MOST_FLOPS: Record<IsaName, number> = {
+  scalar: 3e8,
+  avx2: 1e11,
+  avx512: 1e11,
+  avx512_vnni_bf16: 1e11,
+  amx: 1e11,
+};
+const MOST_EMULATED_FLOPS = 5e7;
+
+/** Runs `problem` in every dtype on every instruction set there is, and compares. */
+export function testProblem(problem: Problem): void {
+  for (const dtype of problem.dtypes) {
+    test(`${problem.op} ${dtype} ${problem.name}`, async () => {
+      const trial = await problem.make(dtype);
+      const weights = memoryWeights(trial.parameters);
+      for (const isa of ISAS) {
+        if (cannotTest(isa) !== undefined) continue;
+        const most = isEmulated(isa) ? MOST_EMULATED_FLOPS : MOST_FLOPS[isa];
+        if (problem.flops > most) continue;
+        const executable = await nativeBackend.compile(trial.graph, weights, { isa, passes: [] });
+        try {
+          const kernels = executable.info.instructions.filter(({ op }) => op === problem.op);
+          assert.ok(kernels.length > 0, `no instruction is a ${problem.op}`);
+          for (const { kernel } of kernels) {
+            assert.equal(kernel.isa, expectedIsa(problem.op, dtype, isa), kernel.name);
+          }
+          const { out } = await executable.run(trial.inputs);
+          check(trial.expectation, out, `${isa} (${kernels[0].kernel.name})`);
+        } finally {
+          executable.dispose();
+        }
+      }
+    });
+  }
+}
+
+function check({ positions, expected, allowed }: Expectation, out: Tensor, what: string): void {
+  const all = floats(out);
+  const got = positions ? positions.map((position) => all[position]) : all;
+  assert.equal(got.length, expected.length);
+  const worst = findViolation(got, expected, allowed);
+  if (!worst) return;
+  const at = positions ? positions[worst.index] : worst.index;
+  assert.fail(
+    `${what}: element ${at} is ${worst.got}, not ${worst.expected}; ${Math.abs(worst.got - worst.expected).toExponential(2)} off, allowed ${worst.allowed.toExponential(2)}`,
+  );
+}
