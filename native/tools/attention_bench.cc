@@ -1,13 +1,17 @@
 // Times attention on the shapes of Stable Diffusion U-Nets:
-//   attention_bench [threads] [rounds] [isa]
-// Prints GFLOP/s counted as 4 * batch * heads * queries * keys * head_dim, medians over rounds.
+//   attention_bench [threads] [rounds] [isa] [part of a shape's name]
+// Prints GFLOP/s counted as 4 * batch * heads * queries * keys * head_dim, and what they are of the
+// ceiling probed before and after: the medians of the rounds in which the probes stayed within 10%
+// of the best seen, for other programs move both.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "kernels/attention/attention.h"
+#include "kernels/probe/probe.h"
 
 namespace {
 
@@ -23,7 +27,7 @@ constexpr Shape kShapes[] = {
     {"sd15 16x16 self", 2, 8, 256, 256, 160},    {"sd15 8x8 self", 2, 8, 64, 64, 160},
     {"sd15 64x64 cross", 2, 8, 4096, 77, 40},    {"sd15 32x32 cross", 2, 8, 1024, 77, 80},
     {"sd15 16x16 cross", 2, 8, 256, 77, 160},    {"sd21 64x64 self", 1, 5, 4096, 4096, 64},
-    {"vae 32x32 self", 1, 1, 1024, 1024, 512},
+    {"vae 32x32 self", 1, 1, 1024, 1024, 512},    {"one head", 1, 1, 4096, 4096, 40},
 };
 
 double seconds_now() {
@@ -47,6 +51,11 @@ std::vector<std::byte> operand(std::int64_t elements, DType type) {
   return data;
 }
 
+double median(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return samples[samples.size() / 2];
+}
+
 void measure(const Shape& shape, DType type, Isa isa, ThreadPool& pool, int rounds) {
   const std::int64_t width = shape.heads * shape.head_dim;
   AttentionProblem problem{shape.batch, shape.heads, shape.queries, shape.keys, shape.head_dim,
@@ -65,17 +74,23 @@ void measure(const Shape& shape, DType type, Isa isa, ThreadPool& pool, int roun
   const RunContext context{pool, scratch};
   const double flops = 4.0 * static_cast<double>(shape.batch * width * shape.queries * shape.keys);
   const int repeats = 1 + static_cast<int>(2e9 / flops);
-  std::vector<double> times;
-  for (int round = 0; round <= rounds; ++round) {
+  std::vector<double> times, ceilings{probe_flops(isa, type, pool, 0.01)};
+  for (int round = 0; round < rounds; ++round) {
     const double start = seconds_now();
     for (int i = 0; i < repeats; ++i) selection.kernel->run(problem, operands, context);
-    if (round > 0) times.push_back((seconds_now() - start) / repeats);
+    times.push_back((seconds_now() - start) / repeats);
+    ceilings.push_back(probe_flops(isa, type, pool, 0.01));
   }
-  std::sort(times.begin(), times.end());
-  const double median = times[times.size() / 2];
-  std::printf("%-18s %-28s %-5s %9.3f ms  median %6.0f  best %6.0f GFLOP/s\n", shape.name,
-              selection.kernel->name, type == DType::bf16 ? "bf16" : "f32", median * 1e3,
-              flops / median * 1e-9, flops / times[0] * 1e-9);
+  const double best_ceiling = *std::max_element(ceilings.begin(), ceilings.end());
+  std::vector<double> quiet;
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    if (std::min(ceilings[i], ceilings[i + 1]) > 0.9 * best_ceiling) quiet.push_back(times[i]);
+  }
+  const double time = median(quiet.empty() ? times : quiet);
+  std::printf("%-18s %-28s %-5s %9.3f ms %5.0f GFLOP/s %5.1f%% of %.0f (%zu rounds of %d)\n",
+              shape.name, selection.kernel->name, type == DType::bf16 ? "bf16" : "f32", time * 1e3,
+              flops / time * 1e-9, 100 * flops / time / best_ceiling, best_ceiling * 1e-9,
+              quiet.size(), rounds);
   std::free(scratch);
 }
 
@@ -86,11 +101,14 @@ int main(int argc, char** argv) {
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 5;
   bookend::Isa isa = bookend::best_isa();
   if (threads < 1 || rounds < 1 || (argc > 3 && !bookend::parse_isa(argv[3], &isa))) {
-    std::fprintf(stderr, "usage: attention_bench [threads] [rounds] [isa]\n");
+    std::fprintf(stderr, "usage: attention_bench [threads] [rounds] [isa] [shape]\n");
     return 2;
   }
+  const char* filter = argc > 4 ? argv[4] : "";
   bookend::ThreadPool pool(threads);
   for (const bookend::DType type : {bookend::DType::bf16, bookend::DType::f32}) {
-    for (const Shape& shape : kShapes) measure(shape, type, isa, pool, rounds);
+    for (const Shape& shape : kShapes) {
+      if (std::strstr(shape.name, filter) != nullptr) measure(shape, type, isa, pool, rounds);
+    }
   }
 }

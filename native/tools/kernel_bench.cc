@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "executor/buffer.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/probe/probe.h"
 
@@ -154,7 +156,7 @@ double seconds_now() {
 // every run, since in a real step they always come from memory.
 class Arena {
  public:
-  explicit Arena(DType type) : bytes_(kBytes) {
+  explicit Arena(DType type) : buffer_(Buffer::allocate(kBytes)), bytes_(buffer_->data()) {
     std::uint32_t state = 1;
     for (std::size_t i = 0; i < kBytes; i += 4) {
       state = state * 1664525u + 1013904223u;
@@ -171,14 +173,15 @@ class Arena {
   std::byte* next(std::size_t bytes) {
     bytes = (bytes + 127) / 64 * 64;
     if (at_ + bytes > kBytes) at_ = 0;
-    std::byte* result = bytes_.data() + at_;
+    std::byte* result = bytes_ + at_;
     at_ += bytes;
     return result;
   }
 
  private:
   static constexpr std::size_t kBytes = 640u << 20;
-  std::vector<std::byte> bytes_;
+  std::shared_ptr<Buffer> buffer_;
+  std::byte* bytes_;
   std::size_t at_ = 0;
 };
 
@@ -190,7 +193,7 @@ struct Bench {
   const Options& options;
   ThreadPool pool{options.threads};
   Arena arena{options.type};
-  std::vector<std::byte> activations = std::vector<std::byte>(256u << 20);
+  std::shared_ptr<Buffer> activations = Buffer::allocate(256u << 20);
 
   double ceiling() { return probe_flops(options.isa, options.type, pool, 0.01); }
 
@@ -201,9 +204,9 @@ struct Bench {
       std::fprintf(stderr, "%s: %s\n", shape.name.c_str(), reason);
       std::exit(1);
     }
-    std::vector<std::byte> scratch(kernel->scratch_bytes(p, options.threads));
+    const auto scratch = Buffer::allocate(kernel->scratch_bytes(p, options.threads));
     const std::size_t in_bytes = static_cast<std::size_t>(p.batch * p.height * p.width) * 4;
-    std::byte* at = activations.data();
+    std::byte* at = activations->data();
     const auto take = [&](std::size_t bytes) {
       std::byte* result = at;
       at += (bytes + 63) / 64 * 64;
@@ -225,7 +228,7 @@ struct Bench {
       const double start = seconds_now();
       for (int i = 0; i < repeats; ++i) {
         operands.weights = arena.next(kernel->packed_bytes(p));
-        kernel->run(p, operands, {pool, scratch.data()});
+        kernel->run(p, operands, {pool, scratch->data()});
       }
       const double elapsed = (seconds_now() - start) / repeats;
       const double after = ceiling();

@@ -3,6 +3,11 @@
 namespace bookend {
 namespace {
 
+// Measured on Zen 5 (1 MiB of second-level cache a core): 128 to 256 KiB of weights and 96 to 200
+// rows lie within 2% of each other; chunks for the first-level cache (24 KiB) lose 2-4% to loading
+// and storing the sums, and much longer row blocks spill them to the third level.
+constexpr std::int64_t kChunkBytes = 128 << 10;
+constexpr std::int64_t kMaxRows = 192, kMinRows = 96;
 constexpr std::int64_t kTasksPerThread = 8;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -11,7 +16,6 @@ std::size_t round_to_line(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 void plan_rows(const Conv2dProblem& problem, const PanelLayout& layout, int tile_rows, int threads,
                Blocking* plan) {
-  constexpr std::int64_t kMaxRows = 516, kMinRows = 96;
   const std::int64_t rows = problem.rows();
   std::int64_t blocks = divide_up(rows, kMaxRows);
   const std::int64_t wanted = divide_up(kTasksPerThread * threads, layout.panels);
@@ -32,7 +36,6 @@ void plan_rows(const Conv2dProblem& problem, const PanelLayout& layout, int tile
 }
 
 void plan_chunks(const PanelLayout& layout, Blocking* plan) {
-  constexpr std::int64_t kChunkBytes = 24576;
   const std::int64_t step_bytes =
       static_cast<std::int64_t>(layout.bytes_per_step(layout.shape.vectors));
   const std::int64_t unit = layout.shape.step_multiple;
@@ -126,6 +129,15 @@ bool ChunkWalk::next() {
   }
   last = source_ == 2 || layout_.steps[source_] == 0;
   return true;
+}
+
+std::int64_t ChunkWalk::bytes() const {
+  const std::int64_t steps = chunk.steps + (chunk.tail != 0 ? 1 : 0);
+  return chunk.taps * steps * static_cast<std::int64_t>(layout_.bytes_per_step(vectors_));
+}
+
+const std::byte* ChunkWalk::next_weights() const {
+  return panel_weights_ + layout_.step_offset(vectors_, source_, tap_, step_);
 }
 
 }  // namespace bookend

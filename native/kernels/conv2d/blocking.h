@@ -6,9 +6,9 @@
 
 namespace bookend {
 
-// A task is a block of output rows by one panel of columns. Its partial sums (row_block x panel
-// floats) stay in the second-level cache while depth goes by in chunks, of which each keeps its
-// weights in the first-level cache while all tiles of the block pass.
+// A task is a block of output rows by one panel of columns. Depth goes by in chunks, of which each
+// keeps its weights in the second-level cache while all tiles of the block pass; so do the block's
+// partial sums (row_block x panel floats) from chunk to chunk.
 struct Blocking {
   std::int64_t row_block;        // rows of a task, a multiple of the micro-kernel's rows
   std::int64_t row_blocks;
@@ -39,6 +39,9 @@ class ChunkWalk {
   ChunkWalk(const Blocking& blocking, const PanelLayout& layout, const std::byte* weights,
             std::int64_t panel, std::int64_t padded_rows);
   bool next();
+  std::int64_t bytes() const;  // of the weights of `chunk`
+  // Where the weights of the chunk after `chunk` begin, unless that is the last.
+  const std::byte* next_weights() const;
 
   Chunk chunk;
   int source = 0;                  // 0: x, 1: skip
