@@ -1,7 +1,7 @@
 import type { DType } from '../../src/core/dtype.ts';
 import { floats, type Tensor } from '../../src/core/tensor.ts';
-import { erf } from '../../src/ir/scalar-functions.ts';
 import type { Activation } from '../../src/ir/ops/epilogue.ts';
+import { erf } from '../../src/ir/scalar-functions.ts';
 import type { Expectation } from './problem.ts';
 import { EPS32, rounding, STEEPEST } from './tolerance.ts';
 
