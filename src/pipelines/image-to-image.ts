@@ -45,10 +45,10 @@ export async function imageToImage(
   const run = settings.scheduler.plan(steps, { startStep, eta, batchSize: seeds.length });
   const schedule = run.timesteps.map(() => model.precision);
 
-  const embeddings = await encodeConditioning(model, settings, seeds.length);
+  const { signal, onStepEnd } = request;
+  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
   const textEncode = elapsed();
 
-  const { signal, onStepEnd } = request;
   const noise = new ImageNoise(seeds, shape);
   const pixels = await pixelBatch(request.image, size, seeds.length);
   const known = await model.autoencoder.encode(pixels, noise.draw(), signal);

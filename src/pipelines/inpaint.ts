@@ -44,7 +44,7 @@ export async function inpaint(
   request: InpaintRequest,
 ): Promise<GenerationResult> {
   const elapsed = startStopwatch();
-  const settings = promptSettings(model, prompt, request);
+  const settings = promptSettings(withoutRungeKutta(model), prompt, request);
   const { seeds, guidanceScale, steps, eta } = settings;
   const size = outputSize(model, request);
   const shape = latentShape(model, seeds.length, size.width, size.height);
@@ -54,21 +54,22 @@ export async function inpaint(
   const schedule = run.timesteps.map(() => model.precision);
   const aware = isInpaintingModel(model);
 
-  const embeddings = await encodeConditioning(model, settings, seeds.length);
+  const { signal, onStepEnd } = request;
+  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
   const textEncode = elapsed();
 
-  const { signal, onStepEnd } = request;
   const noise = new ImageNoise(seeds, shape);
   const pixels = await pixelBatch(request.image, size, seeds.length);
   const pixelMask = maskFor(request.mask, request.image, size);
-  // The draws follow diffusers' order: image, start, masked image.
+  // The draws are diffusers': image where needed, start, masked image whether needed or not.
   const needsImage = !aware || strength < 1;
   const latents = needsImage
     ? await model.autoencoder.encode(pixels, noise.draw(), signal)
     : undefined;
   const known: Known = { mask: shrinkMask(pixelMask, size, shape), latents, noise: noise.draw() };
+  const maskedNoise = noise.draw();
   const masked = aware
-    ? await model.autoencoder.encode(hideMasked(pixels, pixelMask), noise.draw(), signal)
+    ? await model.autoencoder.encode(hideMasked(pixels, pixelMask), maskedNoise, signal)
     : undefined;
 
   const result = await denoise(model.denoiser, {
@@ -89,6 +90,11 @@ export async function inpaint(
 
   const account = { seeds, schedule, textEncode, steps: result.seconds, elapsed, signal };
   return finish(model, result.latents, shape, account);
+}
+
+/** Inpainting starts PNDM like image-to-image: there is no room for Runge–Kutta steps mid-schedule. */
+function withoutRungeKutta(model: StableDiffusion): StableDiffusion {
+  return { ...model, schedulerConfig: { ...model.schedulerConfig, skip_prk_steps: true } };
 }
 
 function isInpaintingModel(model: StableDiffusion): boolean {

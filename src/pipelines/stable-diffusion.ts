@@ -86,16 +86,18 @@ export function latentShape(
 
 /**
  * Embeddings for a run of `images` images: with guidance, first the negative prompt's, then the
- * prompt's, each repeated for every image.
+ * prompt's, each repeated for every image. As in diffusers, `clipSkip` is the prompt's alone.
  */
 export async function encodeConditioning(
   model: StableDiffusion,
   { prompt, negativePrompt, guidanceScale, clipSkip }: PromptSettings,
   images: number,
+  signal?: AbortSignal,
 ): Promise<PromptEmbeddings> {
   const guided = model.denoiser.guides(guidanceScale);
-  const prompts = guided ? [negativePrompt, prompt] : [prompt];
-  const encoded = await model.textEncoder.encode(prompts, clipSkip);
+  const asked = { text: prompt, clipSkip };
+  const prompts = guided ? [{ text: negativePrompt, clipSkip: 0 }, asked] : [asked];
+  const encoded = await model.textEncoder.encode(prompts, signal);
   const each = encoded.tokens * encoded.width;
   const data = new Float32Array(prompts.length * images * each);
   for (let copy = 0; copy < prompts.length * images; copy++) {

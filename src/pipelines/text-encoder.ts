@@ -13,6 +13,13 @@ export interface PromptEmbeddings {
   readonly width: number;
 }
 
+/** What to embed. */
+export interface Prompt {
+  readonly text: string;
+  /** Last layers of the text model to leave out. */
+  readonly clipSkip: number;
+}
+
 /** Tokenizer and CLIP text model as one function from prompts to embeddings. */
 export class TextEncoder {
   readonly tokenizer: ClipTokenizer;
@@ -28,36 +35,47 @@ export class TextEncoder {
   /**
    * Embeds prompts. `(word:1.3)` weighs, and a prompt longer than one window of 77 tokens takes as
    * many windows as it needs; all prompts of a call get the window count of the longest.
+   *
+   * @throws BookendError `invalid-argument` for prompts that do not parse, or a `clipSkip` that
+   * leaves no layer
    */
-  async encode(prompts: readonly string[], clipSkip = 0): Promise<PromptEmbeddings> {
-    const encoded = prompts.map((prompt) => encodePrompt(this.tokenizer, prompt));
-    const chunks = equalizeChunks(this.tokenizer, encoded).flatMap((prompt) => prompt.chunks);
-    const windows = chunks.length / prompts.length;
-    const length = chunks[0].ids.length;
-    const states = await this.#run(chunks, clipSkip);
+  async encode(prompts: readonly Prompt[], signal?: AbortSignal): Promise<PromptEmbeddings> {
+    const encoded = equalizeChunks(
+      this.tokenizer,
+      prompts.map(({ text }) => encodePrompt(this.tokenizer, text)),
+    );
+    const windows = encoded[0].chunks.length;
+    const length = encoded[0].chunks[0].ids.length;
     const { width } = this.config;
-    chunks.forEach((chunk, i) => {
-      applyWeights(states.subarray(i * length * width, (i + 1) * length * width), chunk.weights);
-    });
-    return { data: states, prompts: prompts.length, tokens: windows * length, width };
+    const data = new Float32Array(prompts.length * windows * length * width);
+    for (const [i, { clipSkip }] of prompts.entries()) {
+      const states = await this.#run(encoded[i].chunks, clipSkip, signal);
+      data.set(states, i * states.length);
+    }
+    return { data, prompts: prompts.length, tokens: windows * length, width };
   }
 
   dispose(): Promise<void> {
     return this.#model.dispose();
   }
 
-  async #run(chunks: readonly PromptChunk[], clipSkip: number): Promise<Float32Array> {
-    const batch = chunks.length;
+  /** Hidden states of one prompt's windows, weighted, one after the other. */
+  async #run(
+    chunks: readonly PromptChunk[],
+    clipSkip: number,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
     const tokens = chunks[0].ids.length;
-    const executable = await this.#model.at({ batch, tokens, clipSkip });
-    const ids = new Int32Array(batch * tokens);
-    chunks.forEach((chunk, i) => {
-      ids.set(chunk.ids, i * tokens);
-    });
-    const { lastHiddenState } = await executable.run({
-      inputIds: tensor('s32', [batch, tokens], ids),
-    });
-    return Float32Array.from(lastHiddenState.data);
+    const executable = await this.#model.at({ batch: 1, tokens, clipSkip });
+    const states = new Float32Array(chunks.length * tokens * this.config.width);
+    for (const [i, { ids, weights }] of chunks.entries()) {
+      const inputIds = tensor('s32', [1, tokens], ids);
+      const { lastHiddenState } = await executable.run({ inputIds }, { signal });
+      const window = Float32Array.from(lastHiddenState.data);
+      applyWeights(window, weights);
+      states.set(window, i * window.length);
+    }
+    return states;
   }
 }
 

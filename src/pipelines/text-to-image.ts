@@ -33,12 +33,12 @@ export async function textToImage(
   const run = settings.scheduler.plan(steps, { eta, batchSize: seeds.length });
   const schedule = run.timesteps.map(() => model.precision);
 
-  const embeddings = await encodeConditioning(model, settings, seeds.length);
+  const { signal, onStepEnd } = request;
+  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
   const textEncode = elapsed();
 
   const noise = new ImageNoise(seeds, shape);
   const start = noise.draw().map((value) => value * run.initNoiseSigma);
-  const { signal, onStepEnd } = request;
   const { latents, seconds } = await denoise(model.denoiser, {
     latents: start,
     shape,
