@@ -74,6 +74,11 @@ const PUBLISHED = {
   'sd-2.1-base': { unet: UNET_2, vae: VAE, textEncoder: TEXT_ENCODER_2 },
 };
 
+/** The config.json of each network, as far as it differs from the defaults of diffusers. */
+export function publishedConfiguration(name: BuiltInConfigurationName) {
+  return PUBLISHED[name];
+}
+
 export function builtInConfiguration(name: BuiltInConfigurationName): BuiltInConfiguration {
   const { unet, vae, textEncoder } = PUBLISHED[name];
   return {
