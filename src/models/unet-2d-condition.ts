@@ -17,6 +17,18 @@ export interface UNet2DConditionSize {
   readonly tokens: number;
 }
 
+/** How the levels of a U-Net are filled, outermost first. */
+export type UNetLevels = Pick<
+  UNet2DConditionConfig,
+  'layersPerBlock' | 'downBlockAttention' | 'upBlockAttention' | 'downsamplePadding'
+>;
+
+/** Adds the block of that index within its scope, sized for that level. */
+export interface UNetLayers {
+  readonly resnet: (index: number, x: Value, level: number, outputScaleFactor?: number) => Value;
+  readonly attention: (index: number, x: Value, level: number) => Value;
+}
+
 /**
  * The noise predictor of Stable Diffusion (arXiv 2112.10752): a U-Net whose levels halve height and
  * width, with skip connections from each step of the way down to its mirror image on the way up.
@@ -59,44 +71,10 @@ export function buildUNet2DConditionModel(
     kernel: config.convInKernel,
   });
 
-  const lastLevel = config.blockOutChannels.length - 1;
-  const skips = [x];
-  for (let level = 0; level <= lastLevel; level++) {
-    b.scope(`down_blocks.${level}`, () => {
-      for (let i = 0; i < config.layersPerBlock[level]; i++) {
-        x = layers.resnet(i, x, level);
-        if (config.downBlockAttention[level]) x = layers.attention(i, x, level);
-        skips.push(x);
-      }
-      if (level < lastLevel) {
-        x = downsample2D(b, 'downsamplers.0', x, config.downsamplePadding);
-        skips.push(x);
-      }
-    });
-  }
-
-  if (config.midBlock) {
-    b.scope('mid_block', () => {
-      const outputScaleFactor = config.midBlockScaleFactor;
-      x = layers.resnet(0, x, lastLevel, outputScaleFactor);
-      x = layers.attention(0, x, lastLevel);
-      x = layers.resnet(1, x, lastLevel, outputScaleFactor);
-    });
-  }
-
-  for (let level = lastLevel; level >= 0; level--) {
-    b.scope(`up_blocks.${lastLevel - level}`, () => {
-      for (let i = 0; i <= config.layersPerBlock[level]; i++) {
-        x = layers.resnet(i, concat(b, x, skips.pop()!), level);
-        if (config.upBlockAttention[level]) x = layers.attention(i, x, level);
-      }
-      if (level > 0) {
-        // The size of the next skip, because halving may have rounded.
-        const [, skipHeight, skipWidth] = skips[skips.length - 1].shape;
-        x = upsample2D(b, 'upsamplers.0', x, { height: skipHeight, width: skipWidth });
-      }
-    });
-  }
+  const skips = downPath(b, config, layers, x);
+  x = skips[skips.length - 1];
+  if (config.midBlock) x = b.scope('mid_block', () => midBlock(config, layers, x));
+  x = upPath(b, config, layers, x, skips);
 
   const { normGroups: groups, normEps: eps } = config;
   x = silu(b, groupNorm(b, 'conv_norm_out', x, { groups, eps }));
@@ -111,9 +89,9 @@ function conditionedLayers(
   config: UNet2DConditionConfig,
   time: Value,
   context: Value,
-) {
+): UNetLayers {
   return {
-    resnet: (index: number, x: Value, level: number, outputScaleFactor?: number): Value =>
+    resnet: (index, x, level, outputScaleFactor) =>
       resnetBlock2D(b, `resnets.${index}`, x, {
         outChannels: config.blockOutChannels[level],
         groups: config.normGroups,
@@ -121,7 +99,7 @@ function conditionedLayers(
         timeFeatures: time,
         outputScaleFactor,
       }),
-    attention: (index: number, x: Value, level: number): Value =>
+    attention: (index, x, level) =>
       transformer2D(b, `attentions.${index}`, x, context, {
         heads: config.attentionHeads[level],
         groups: config.normGroups,
@@ -129,4 +107,62 @@ function conditionedLayers(
         linearProjection: config.linearProjection,
       }),
   };
+}
+
+/** Everything on the way down that the way up will want: the input first, the last result last. */
+export function downPath(
+  b: GraphBuilder,
+  config: UNetLevels,
+  layers: UNetLayers,
+  input: Value,
+): Value[] {
+  let x = input;
+  const skips = [x];
+  config.layersPerBlock.forEach((count, level) => {
+    b.scope(`down_blocks.${level}`, () => {
+      for (let i = 0; i < count; i++) {
+        x = layers.resnet(i, x, level);
+        if (config.downBlockAttention[level]) x = layers.attention(i, x, level);
+        skips.push(x);
+      }
+      if (level === config.layersPerBlock.length - 1) return;
+      x = downsample2D(b, 'downsamplers.0', x, config.downsamplePadding);
+      skips.push(x);
+    });
+  });
+  return skips;
+}
+
+/** At the lowest resolution, and without skips of its own. */
+function midBlock(config: UNet2DConditionConfig, layers: UNetLayers, input: Value): Value {
+  const level = config.blockOutChannels.length - 1;
+  let x = layers.resnet(0, input, level, config.midBlockScaleFactor);
+  x = layers.attention(0, x, level);
+  return layers.resnet(1, x, level, config.midBlockScaleFactor);
+}
+
+/** Consumes `skips` from the end, one for each residual block. */
+export function upPath(
+  b: GraphBuilder,
+  config: UNetLevels,
+  layers: UNetLayers,
+  input: Value,
+  skips: Value[],
+): Value {
+  let x = input;
+  const lastLevel = config.layersPerBlock.length - 1;
+  for (let level = lastLevel; level >= 0; level--) {
+    b.scope(`up_blocks.${lastLevel - level}`, () => {
+      // One more than on the way down, for the downsampled skip.
+      for (let i = 0; i <= config.layersPerBlock[level]; i++) {
+        x = layers.resnet(i, concat(b, x, skips.pop()!), level);
+        if (config.upBlockAttention[level]) x = layers.attention(i, x, level);
+      }
+      if (level === 0) return;
+      // The size of the next skip, because halving may have rounded.
+      const [, height, width] = skips[skips.length - 1].shape;
+      x = upsample2D(b, 'upsamplers.0', x, { height, width });
+    });
+  }
+  return x;
 }

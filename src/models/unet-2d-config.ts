@@ -22,7 +22,7 @@ export interface UNet2DConfig {
   readonly freqShift: number;
   readonly timeEmbeddingWidth: number;
   readonly blockOutChannels: readonly number[];
-  readonly layersPerBlock: number;
+  readonly layersPerBlock: readonly number[];
   readonly downBlockAttention: readonly boolean[];
   /** By level like the rest, although up blocks are numbered from the innermost level. */
   readonly upBlockAttention: readonly boolean[];
@@ -108,7 +108,7 @@ export function parseUNet2DConfig(json: unknown): UNet2DConfig {
     freqShift: raw.freq_shift,
     timeEmbeddingWidth: raw.time_embedding_dim ?? 4 * channels[0],
     blockOutChannels: channels,
-    layersPerBlock: raw.layers_per_block,
+    layersPerBlock: channels.map(() => raw.layers_per_block),
     downBlockAttention: kinds('down_block_types', { AttnDownBlock2D: true, DownBlock2D: false }),
     upBlockAttention: kinds('up_block_types', { AttnUpBlock2D: true, UpBlock2D: false }).reverse(),
     midBlock: raw.mid_block_type === null ? 'none' : withAttention,

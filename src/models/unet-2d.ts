@@ -1,12 +1,12 @@
 import { BookendError } from '../core/errors.ts';
 import type { Graph, Value } from '../ir/graph.ts';
 import { GraphBuilder } from '../ir/graph-builder.ts';
-import { affine, concat, silu } from '../ir/ops/index.ts';
+import { affine, silu } from '../ir/ops/index.ts';
 import { imageAttention } from '../nn/attention.ts';
 import { conv2d, groupNorm } from '../nn/layers.ts';
 import { resnetBlock2D } from '../nn/resnet-block-2d.ts';
-import { downsample2D, upsample2D } from '../nn/sampling.ts';
 import { timeFeatures } from '../nn/time-embedding.ts';
+import { downPath, type UNetLayers, upPath } from './unet-2d-condition.ts';
 import type { UNet2DConfig } from './unet-2d-config.ts';
 
 /** The sizes that are fixed when the graph is built, in pixels. */
@@ -44,46 +44,10 @@ export function buildUNet2DModel(
   const centered = config.centerInputSample ? affine(b, sample, { scale: 2, offset: -1 }) : sample;
   let x = conv2d(b, 'conv_in', centered, config.blockOutChannels[0]);
 
-  const lastLevel = config.blockOutChannels.length - 1;
-  const skips = [x];
-  for (let level = 0; level <= lastLevel; level++) {
-    b.scope(`down_blocks.${level}`, () => {
-      for (let i = 0; i < config.layersPerBlock; i++) {
-        x = layers.resnet(i, x, level);
-        if (config.downBlockAttention[level]) x = layers.attention(i, x, level);
-        skips.push(x);
-      }
-      if (level < lastLevel) {
-        x = downsample2D(b, 'downsamplers.0', x, config.downsamplePadding);
-        skips.push(x);
-      }
-    });
-  }
-
-  if (config.midBlock !== 'none') {
-    b.scope('mid_block', () => {
-      const outputScaleFactor = config.midBlockScaleFactor;
-      x = layers.resnet(0, x, lastLevel, outputScaleFactor);
-      if (config.midBlock === 'resnets-and-attention') {
-        const groups = config.midAttentionGroups;
-        x = layers.attention(0, x, lastLevel, { groups, outputScaleFactor });
-      }
-      x = layers.resnet(1, x, lastLevel, outputScaleFactor);
-    });
-  }
-
-  for (let level = lastLevel; level >= 0; level--) {
-    b.scope(`up_blocks.${lastLevel - level}`, () => {
-      for (let i = 0; i <= config.layersPerBlock; i++) {
-        x = layers.resnet(i, concat(b, x, skips.pop()!), level);
-        if (config.upBlockAttention[level]) x = layers.attention(i, x, level);
-      }
-      if (level > 0) {
-        const [, h, w] = x.shape;
-        x = upsample2D(b, 'upsamplers.0', x, { height: 2 * h, width: 2 * w });
-      }
-    });
-  }
+  const skips = downPath(b, config, layers, x);
+  x = skips[skips.length - 1];
+  if (config.midBlock !== 'none') x = b.scope('mid_block', () => midBlock(b, config, layers, x));
+  x = upPath(b, config, layers, x, skips);
 
   const { normGroups: groups, normEps: eps } = config;
   x = silu(b, groupNorm(b, 'conv_norm_out', x, { groups, eps }));
@@ -91,10 +55,10 @@ export function buildUNet2DModel(
   return b.finish();
 }
 
-function conditionedLayers(b: GraphBuilder, config: UNet2DConfig, time: Value) {
+function conditionedLayers(b: GraphBuilder, config: UNet2DConfig, time: Value): UNetLayers {
   const { normGroups: groups, normEps: eps } = config;
   return {
-    resnet: (index: number, x: Value, level: number, outputScaleFactor?: number): Value =>
+    resnet: (index, x, level, outputScaleFactor) =>
       resnetBlock2D(b, `resnets.${index}`, x, {
         outChannels: config.blockOutChannels[level],
         groups,
@@ -102,19 +66,28 @@ function conditionedLayers(b: GraphBuilder, config: UNet2DConfig, time: Value) {
         timeFeatures: time,
         outputScaleFactor,
       }),
-    attention: (
-      index: number,
-      x: Value,
-      level: number,
-      options: { readonly groups?: number; readonly outputScaleFactor?: number } = {},
-    ): Value =>
+    attention: (index, x, level) =>
       imageAttention(b, `attentions.${index}`, x, {
         heads: config.attentionHeads[level],
         groups,
         eps,
-        ...options,
       }),
   };
+}
+
+function midBlock(b: GraphBuilder, config: UNet2DConfig, layers: UNetLayers, input: Value): Value {
+  const level = config.blockOutChannels.length - 1;
+  const outputScaleFactor = config.midBlockScaleFactor;
+  let x = layers.resnet(0, input, level, outputScaleFactor);
+  if (config.midBlock === 'resnets-and-attention') {
+    x = imageAttention(b, 'attentions.0', x, {
+      heads: config.attentionHeads[level],
+      groups: config.midAttentionGroups,
+      eps: config.normEps,
+      outputScaleFactor,
+    });
+  }
+  return layers.resnet(1, x, level, outputScaleFactor);
 }
 
 function requireDivisible(config: UNet2DConfig, height: number, width: number): void {
