@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import type { Conv2dFields } from '../../compiler/instructions.ts';
+import { TorchGenerator } from '../../core/rng.ts';
+import type { NativeProgramDescription, WeightBuffer } from './addon.ts';
+import { loadAddon } from './loader.ts';
+
+const addon = loadAddon();
+
+const CONV: Conv2dFields = {
+  batch: 2,
+  height: 5,
+  width: 4,
+  channels: 3,
+  skipChannels: 2,
+  outChannels: 8,
+  outHeight: 5,
+  outWidth: 4,
+  kernelHeight: 3,
+  kernelWidth: 3,
+  stride: 1,
+  padTop: 1,
+  padLeft: 1,
+  upsample: 1,
+  input: 'f32',
+  output: 'f32',
+  hasBias: true,
+  hasRowBias: false,
+  hasResidual: false,
+  activation: 'geglu',
+  outputScale: 1,
+};
+
+/** One instruction of every kind, all in one arena. */
+function description(weights: WeightBuffer, bias: WeightBuffer): NativeProgramDescription {
+  const [x, skip, out] = [{ arena: 0 }, { arena: 4096 }, { arena: 8192 }];
+  const f32 = { input: 'f32', output: 'f32' };
+  const norm = { gamma: { buffer: bias }, beta: { buffer: bias }, epsilon: 1e-5, ...f32 };
+  const unary = { count: 100, scale: 1, offset: 0, ...f32 };
+  return {
+    isa: 'scalar',
+    threads: 2,
+    arenaBytes: 16384,
+    inputs: [{ arena: 0, bytes: 480 }],
+    outputs: [{ arena: 8192, bytes: 640 }],
+    instructions: [
+      { op: 'conv2d', ...CONV, x, skip, weights: { buffer: weights }, bias: { buffer: bias }, out },
+      {
+        op: 'groupNorm',
+        batch: 1,
+        rows: 6,
+        channels: 6,
+        skipChannels: 2,
+        groups: 4,
+        activation: 'silu',
+        x,
+        skip,
+        out,
+        ...norm,
+      },
+      { op: 'layerNorm', rows: 3, channels: 8, x, out, ...norm },
+      {
+        op: 'attention',
+        batch: 1,
+        heads: 2,
+        queries: 5,
+        keys: 6,
+        headDim: 4,
+        qStride: 8,
+        kStride: 16,
+        vStride: 16,
+        scale: 0.5,
+        causal: false,
+        type: 'f32',
+        q: x,
+        k: x,
+        v: { arena: 32 },
+        out,
+      },
+      { op: 'unary', kind: 'gelu', ...unary, x, out },
+      {
+        op: 'binary',
+        kind: 'mul',
+        extent: [1, 2, 3, 4],
+        aStride: [0, 12, 4, 1],
+        bStride: [0, 0, 0, 1],
+        aType: 'f32',
+        bType: 'f32',
+        output: 'f32',
+        a: x,
+        b: skip,
+        out,
+      },
+      { op: 'geglu', rows: 3, columns: 5, type: 'f32', x, out },
+      { op: 'softmax', rows: 3, columns: 5, type: 'f32', x, out },
+      {
+        op: 'copy',
+        extent: [1, 1, 1, 2, 3, 4],
+        xStride: [0, 0, 0, 12, 4, 1],
+        outStride: [0, 0, 0, 1, 2, 6],
+        xOffset: 1,
+        outOffset: 2,
+        type: 'f32',
+        x,
+        out,
+      },
+      {
+        op: 'embedding',
+        count: 6,
+        rows: 2,
+        width: 4,
+        tableType: 'f32',
+        output: 'f32',
+        ids: x,
+        table: { buffer: bias },
+        out,
+      },
+      {
+        op: 'timestepEmbedding',
+        count: 2,
+        dim: 8,
+        cosineFirst: true,
+        frequencyShift: 0,
+        maxPeriod: 100,
+        timesteps: x,
+        out,
+      },
+    ],
+  };
+}
+
+async function makeDescription(): Promise<NativeProgramDescription> {
+  const weight = { dtype: 'f32', data: new Float32Array(8 * 5 * 9).fill(0.1) } as const;
+  const weights = await addon.packWeights(CONV, 'scalar', weight);
+  const bias = { dtype: 'f32', data: new Float32Array(8).fill(0.5) } as const;
+  return description(weights, await addon.loadVector(bias, 'f32', 8));
+}
+
+function hasCode(error: unknown): boolean {
+  return error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
+}
+
+test('a program of every instruction runs', async () => {
+  const program = addon.createProgram(await makeDescription());
+  assert.equal(addon.describeProgram(program).kernels.length, 11);
+  const { promise } = addon.run(program, addon.createArena(), [new Float32Array(120)], true);
+  const { outputs, seconds } = await promise;
+  assert.equal(outputs[0].byteLength, 640);
+  assert.equal(seconds!.length, 11);
+});
+
+const HOSTILE: readonly unknown[] = [
+  undefined,
+  null,
+  Number.NaN,
+  -1,
+  0,
+  0.5,
+  2 ** 20,
+  2 ** 31,
+  2 ** 53,
+  Number.POSITIVE_INFINITY,
+  '',
+  'bf16',
+  's8',
+  'amx2',
+  [],
+  [0, 0, 0, 0],
+  [2 ** 31, 2 ** 31, 2 ** 31, 2 ** 31],
+  {},
+  { arena: 16380 },
+  { arena: 2 ** 40 },
+  { buffer: {} },
+  { buffer: null },
+  true,
+  Symbol('hostile'),
+  10n,
+];
+
+test('no field of a description can crash the process', async () => {
+  const good = await makeDescription();
+  const arena = addon.createArena();
+  let refused = 0;
+  let accepted = 0;
+  for (const [i, instruction] of good.instructions.entries()) {
+    for (const field of Object.keys(instruction)) {
+      for (const value of HOSTILE) {
+        const instructions = good.instructions.with(i, { ...instruction, [field]: value });
+        try {
+          const program = addon.createProgram({ ...good, instructions });
+          await addon.run(program, arena, [new Float32Array(120)], false).promise;
+          accepted++;
+        } catch (error) {
+          assert.ok(hasCode(error) || error instanceof TypeError, `${field}: ${error}`);
+          refused++;
+        }
+      }
+    }
+  }
+  assert.ok(refused > 10 * accepted, `${refused} refused, ${accepted} accepted`);
+});
+
+test('random sizes never lead out of the arena unnoticed', async () => {
+  const good = await makeDescription();
+  const arena = addon.createArena();
+  const random = new TorchGenerator(3);
+  const sizes = [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 63, 100, 1000];
+  for (let round = 0; round < 4000; round++) {
+    const [which, where, size, second] = random.uniformFloat32(4);
+    const i = Math.floor(which * good.instructions.length);
+    const instruction = { ...good.instructions[i] };
+    const numbers = Object.keys(instruction).filter((f) => typeof instruction[f] === 'number');
+    for (const draw of [where, second]) {
+      const field = numbers[Math.floor(draw * numbers.length)];
+      instruction[field] = sizes[Math.floor(size * sizes.length)];
+    }
+    try {
+      const instructions = good.instructions.with(i, instruction);
+      const program = addon.createProgram({ ...good, instructions });
+      await addon.run(program, arena, [new Float32Array(120)], false).promise;
+    } catch (error) {
+      assert.ok(hasCode(error), String(error));
+    }
+  }
+});
+
+test('descriptions, handles and inputs of the wrong kind are errors', async () => {
+  const good = await makeDescription();
+  const program = addon.createProgram(good);
+  const arena = addon.createArena();
+  const input = new Float32Array(120);
+  const calls: readonly (() => unknown)[] = [
+    () => addon.createProgram(undefined as never),
+    () => addon.createProgram({} as never),
+    () => addon.createProgram({ ...good, threads: 0 }),
+    () => addon.createProgram({ ...good, threads: 1e9 }),
+    () => addon.createProgram({ ...good, arenaBytes: 4096 }),
+    () => addon.createProgram({ ...good, isa: 'mmx' as never }),
+    () => addon.createProgram({ ...good, instructions: [1] as never }),
+    () => addon.createProgram({ ...good, inputs: [{ arena: 16384, bytes: 1 }] }),
+    () => addon.createProgram({ ...good, outputs: [{ arena: -1, bytes: 1 }] }),
+    () => addon.run({} as never, arena, [input], false),
+    () => addon.run(arena as never, program as never, [input], false),
+    () => addon.run(program, arena, [], false),
+    () => addon.run(program, arena, [new Float32Array(119)], false),
+    () => addon.run(program, arena, [{}] as never, false),
+    () => addon.run(program, arena, undefined as never, false),
+    () => addon.releaseBuffer(arena as never),
+    () => addon.releaseArena(program as never),
+    () => addon.releaseProgram(null as never),
+    () => addon.describeProgram('program' as never),
+    () => addon.planPacking({} as never, 'scalar'),
+    () => addon.packWeights(CONV, 'scalar', { dtype: 's32', data: new Int32Array(360) }),
+    () => addon.packWeights(CONV, 'scalar', { dtype: 'f32', data: new Float32Array(1) }),
+    () => addon.packWeights({ ...CONV, outChannels: 2 ** 31 }, 'scalar', {} as never),
+    () => addon.loadVector({ dtype: 'f32', data: new Float32Array(4) }, 's32', 4),
+    () => addon.loadVector({ dtype: 'f32', data: new Float32Array(4) }, 'f32', 5),
+    () => addon.loadVector(null as never, 'f32', 5),
+  ];
+  for (const call of calls) assert.throws(call, hasCode, String(call));
+});
+
+test('weights packed for another problem are refused', async () => {
+  const good = await makeDescription();
+  const other = { ...CONV, channels: 2, skipChannels: 3 };
+  const weight = { dtype: 'f32', data: new Float32Array(8 * 5 * 9) } as const;
+  const buffer = await addon.packWeights(other, 'scalar', weight);
+  const instruction = { ...good.instructions[0], weights: { buffer } };
+  assert.throws(
+    () => addon.createProgram({ ...good, instructions: [instruction] }),
+    /Instruction 0 \(conv2d\): weights is not packed as/,
+  );
+});
+
+test('what has been released is refused, and what still runs lives on', async () => {
+  const good = await makeDescription();
+  const program = addon.createProgram(good);
+  const arena = addon.createArena();
+  const { promise } = addon.run(program, arena, [new Float32Array(120)], false);
+  addon.releaseProgram(program);
+  addon.releaseArena(arena);
+  assert.equal((await promise).outputs.length, 1);
+  assert.throws(() => addon.run(program, arena, [new Float32Array(120)], false), /released/);
+});
+
+test('a worker that ends in the middle of a run takes nothing with it', async () => {
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    import(workerData).then(async ({ loadAddon }) => {
+      const addon = loadAddon();
+      const unary = { op: 'unary', kind: 'gelu', count: 1 << 20, scale: 1, offset: 0, input: 'f32', output: 'f32', x: { arena: 0 }, out: { arena: 0 } };
+      const program = addon.createProgram({ isa: 'scalar', threads: 2, arenaBytes: 1 << 22, instructions: new Array(10000).fill(unary), inputs: [], outputs: [] });
+      addon.run(program, addon.createArena(), [], false).promise.catch(() => undefined);
+      parentPort.postMessage('running');
+    });`;
+  const worker = new Worker(code, {
+    eval: true,
+    workerData: new URL('./loader.ts', import.meta.url).href,
+  });
+  await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  assert.equal(typeof (await worker.terminate()), 'number');
+});
