@@ -14,6 +14,10 @@ struct Avx2Float {
   using Vector = __m256;
 
   BOOKEND_VERB Vector splat(float x) { return _mm256_set1_ps(x); }
+  BOOKEND_VERB Vector hold(Vector x) {
+    asm("" : "+x"(x));
+    return x;
+  }
   BOOKEND_VERB Vector zero() { return _mm256_setzero_ps(); }
 
   BOOKEND_VERB Vector load(const float* p) { return _mm256_loadu_ps(p); }

@@ -14,6 +14,10 @@ struct Avx512Float {
   using Vector = __m512;
 
   BOOKEND_VERB Vector splat(float x) { return _mm512_set1_ps(x); }
+  BOOKEND_VERB Vector hold(Vector x) {
+    asm("" : "+v"(x));
+    return x;
+  }
   BOOKEND_VERB Vector zero() { return _mm512_setzero_ps(); }
 
   BOOKEND_VERB Vector load(const float* p) { return _mm512_loadu_ps(p); }

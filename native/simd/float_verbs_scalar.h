@@ -18,6 +18,8 @@ struct ScalarFloat {
   using Vector = float;
 
   BOOKEND_VERB Vector splat(float x) { return x; }
+  // x, kept in a register: GCC otherwise loads a value anew for each of its uses.
+  BOOKEND_VERB Vector hold(Vector x) { return x; }
   BOOKEND_VERB Vector zero() { return 0.0f; }
 
   BOOKEND_VERB Vector load(const float* p) { return *p; }

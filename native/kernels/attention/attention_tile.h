@@ -50,7 +50,7 @@ class AttentionTile {
   using Vector = typename F::Vector;
   static constexpr int kLanes = vectors * F::width;
   // Scores of a block stay in L1; a multiple of kRows and of the keys in a unit.
-  static constexpr std::int64_t kKeyBlock = 96;
+  static constexpr std::int64_t kKeyBlock = 48;
 
   // `first_query` counts from the first query of the head.
   AttentionTile(const AttentionHead& head, const AttentionBuffers& buffers,
@@ -67,10 +67,11 @@ class AttentionTile {
     if (head_.causal && end > first_query_ + kLanes) end = first_query_ + kLanes;
     for (std::int64_t begin = 0; begin < end; begin += kKeyBlock) {
       const std::int64_t size = end - begin < kKeyBlock ? end - begin : kKeyBlock;
-      score(begin, size);
-      if (head_.causal && begin + size > first_query_ + 1) hide_future(begin, size);
-      Vector correction[vectors];
-      weigh(size, correction);
+      Vector largest[vectors], correction[vectors];
+      for (int v = 0; v < vectors; ++v) largest[v] = largest_[v];
+      score(begin, size, largest);
+      if (head_.causal && begin + size > first_query_ + 1) hide_future(begin, size, largest);
+      weigh(size, largest, correction);
       accumulate(begin, size, correction);
     }
     divide();
@@ -94,7 +95,7 @@ class AttentionTile {
     for (std::int64_t step = 0; step < steps; ++step) {
       Vector a[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) a[v] = F::load(lanes + v * F::width);
+      for (int v = 0; v < vectors; ++v) a[v] = F::hold(F::load(lanes + v * F::width));
 #pragma GCC unroll 8
       for (int r = 0; r < rows; ++r) {
         const Vector b = F::splat(broadcast[r * row_stride]);
@@ -106,8 +107,8 @@ class AttentionTile {
     }
   }
 
-  // scores[key][query] = k . q for one block of keys.
-  void score(std::int64_t begin, std::int64_t size) {
+  // scores[key][query] = k . q for one block of keys; raises `largest` to them.
+  void score(std::int64_t begin, std::int64_t size, Vector (&largest)[vectors]) {
     for (std::int64_t key = 0; key < size; key += kRows) {
       with_count<kRows>(size - key, [&](auto count) {
         constexpr int rows = decltype(count)::value;
@@ -119,39 +120,43 @@ class AttentionTile {
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
-          for (int v = 0; v < vectors; ++v) F::store(out + r * kLanes + v * F::width, sum[r][v]);
+          for (int v = 0; v < vectors; ++v) {
+            F::store(out + r * kLanes + v * F::width, sum[r][v]);
+            largest[v] = F::max(largest[v], sum[r][v]);
+          }
         }
       });
     }
   }
 
   // Key k is hidden from queries before k. The score is finite, so that a difference of two is.
-  void hide_future(std::int64_t begin, std::int64_t size) {
+  // What is hidden must not count among the largest either.
+  void hide_future(std::int64_t begin, std::int64_t size, Vector (&largest)[vectors]) {
     float index[kLanes];
     for (int i = 0; i < kLanes; ++i) index[i] = static_cast<float>(first_query_ + i);
+    for (int v = 0; v < vectors; ++v) largest[v] = largest_[v];
     for (std::int64_t key = 0; key < size; ++key) {
       float* row = buffers_.scores + key * kLanes;
       const Vector now = F::splat(static_cast<float>(begin + key));
-      for (int i = 0; i < kLanes; i += F::width) {
-        const Vector hidden = F::splat(-1e30f);
-        F::store(row + i, F::select_less(F::load(index + i), now, hidden, F::load(row + i)));
+      for (int v = 0; v < vectors; ++v) {
+        const int lane = v * F::width;
+        const Vector score = F::select_less(F::load(index + lane), now, F::splat(-1e30f),
+                                            F::load(row + lane));
+        F::store(row + lane, score);
+        largest[v] = F::max(largest[v], score);
       }
     }
   }
 
   // Turns the block's scores into unnormalised weights 2^(score - largest), in place, and says by
   // what the sums so far must be multiplied, since `largest` may have grown.
-  void weigh(std::int64_t size, Vector (&correction)[vectors]) {
+  void weigh(std::int64_t size, const Vector (&largest)[vectors], Vector (&correction)[vectors]) {
     const Vector scale = F::splat(head_.log2_scale);
     Vector offset[vectors], sum[vectors];
     for (int v = 0; v < vectors; ++v) {
-      Vector largest = largest_[v];
-      for (std::int64_t key = 0; key < size; ++key) {
-        largest = F::max(largest, F::load(buffers_.scores + key * kLanes + v * F::width));
-      }
-      correction[v] = Dot::exp2(F::mul(F::sub(largest_[v], largest), scale));
-      offset[v] = F::sub(F::zero(), F::mul(largest, scale));
-      largest_[v] = largest;
+      correction[v] = Dot::exp2(F::mul(F::sub(largest_[v], largest[v]), scale));
+      offset[v] = F::sub(F::zero(), F::mul(largest[v], scale));
+      largest_[v] = largest[v];
       sum[v] = F::zero();
     }
     const std::int64_t whole = size / Dot::kGroup * Dot::kGroup;
