@@ -3,10 +3,7 @@
 namespace bookend {
 namespace {
 
-// Measured on Zen 5 (1 MiB of second-level cache a core): 128 to 256 KiB of weights and 96 to 200
-// rows lie within 2% of each other; chunks for the first-level cache (24 KiB) lose 2-4% to loading
-// and storing the sums, and much longer row blocks spill them to the third level.
-constexpr std::int64_t kChunkBytes = 128 << 10;
+// Much longer row blocks than this spill their sums to the third-level cache.
 constexpr std::int64_t kMaxRows = 192, kMinRows = 96;
 constexpr std::int64_t kTasksPerThread = 8;
 

@@ -3,14 +3,16 @@
 namespace bookend {
 
 #if defined(__x86_64__)
+extern const Conv2dKernel kConv2dAmxBf16;
 extern const Conv2dKernel kConv2dAvx512NativeBf16, kConv2dAvx512F32, kConv2dAvx512Bf16;
 extern const Conv2dKernel kConv2dAvx2F32, kConv2dAvx2Bf16;
 #endif
-extern const Conv2dKernel kConv2dScalarF32, kConv2dScalarBf16;
+extern const Conv2dKernel kConv2dScalarF32, kConv2dScalarBf16, kConv2dAmxEmulatedBf16;
 
 namespace {
 
 const Conv2dKernel* const kTable[] = {
+    &kConv2dAmxEmulatedBf16,
 #if defined(__x86_64__)
     &kConv2dAvx512NativeBf16,
     &kConv2dAvx512F32,
@@ -48,6 +50,13 @@ const char* refuse_conv2d(const Conv2dProblem& problem) {
 }
 
 Selection<Conv2dKernel> select_conv2d(const Conv2dProblem& problem, Isa limit) {
+#if defined(__x86_64__)
+  // The table's amx row is the emulation, which packs alike; real tiles take its place.
+  if (limit == Isa::amx && isa_missing(Isa::amx) == nullptr &&
+      kConv2dAmxBf16.refuse(problem) == nullptr) {
+    return {&kConv2dAmxBf16, nullptr};
+  }
+#endif
   return select(kTable, sizeof kTable / sizeof kTable[0], problem, limit);
 }
 

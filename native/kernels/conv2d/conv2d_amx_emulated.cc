@@ -1,0 +1,12 @@
+#include "kernels/conv2d/conv2d_kernel.h"
+#include "kernels/conv2d/tile_kernel.h"
+#include "simd/dot_verbs_amx_emulated.h"
+#include "simd/float_verbs_scalar.h"
+
+namespace bookend {
+
+extern const Conv2dKernel kConv2dAmxEmulatedBf16 =
+    make_conv2d_kernel<TileMicroKernel<EmulatedTiles>, ScalarFloat, DType::bf16>(
+        "conv2d.amx-emulated.bf16", Isa::amx);
+
+}  // namespace bookend
