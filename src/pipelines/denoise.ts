@@ -1,16 +1,15 @@
 import { throwIfAborted } from '../core/errors.ts';
 import type { SchedulerRun } from '../schedulers/scheduler.ts';
-import type { Conditioning, Denoiser } from './denoiser.ts';
-import type { ImageNoise, LatentShape } from './latents.ts';
+import type { ImageNoise } from './latents.ts';
 import type { Precision, StepEnd } from './request.ts';
 import { startStopwatch } from './stopwatch.ts';
 
 /** Everything a denoising loop needs; the latents are those of its first step. */
 export interface DenoiseTask {
   readonly latents: Float32Array;
-  readonly shape: LatentShape;
+  /** The network, guidance included: model output for a sample that the scheduler has scaled. */
+  readonly predict: (sample: Float32Array, timestep: number) => Promise<Float32Array>;
   readonly run: SchedulerRun;
-  readonly conditioning: Conditioning;
   readonly noise: ImageNoise;
   /** One per model evaluation. */
   readonly schedule: readonly Precision[];
@@ -26,29 +25,21 @@ export interface DenoiseResult {
   readonly seconds: readonly number[];
 }
 
-/** The loop of every text-guided pipeline: predict, guide, step. */
-export async function denoise(denoiser: Denoiser, task: DenoiseTask): Promise<DenoiseResult> {
-  const { shape, run, conditioning, noise, schedule, signal } = task;
+/** The loop of every pipeline: predict, step. */
+export async function denoise(task: DenoiseTask): Promise<DenoiseResult> {
+  const { run, noise, schedule } = task;
   const steps = run.timesteps.length;
   const seconds: number[] = [];
   let latents = task.latents;
-  await denoiser.prepare(shape, conditioning);
   for (const [step, timestep] of run.timesteps.entries()) {
-    throwIfAborted(signal);
+    throwIfAborted(task.signal);
     const elapsed = startStopwatch();
-    const input = run.scaleModelInput(latents, step);
-    const modelOutput = await denoiser.predict(input, shape, timestep, conditioning, signal);
+    const modelOutput = await task.predict(run.scaleModelInput(latents, step), timestep);
     latents = run.step(modelOutput, step, latents, noise.draw);
     latents = task.afterStep?.(latents, step) ?? latents;
     seconds.push(elapsed());
-    task.onStepEnd?.({
-      step,
-      steps,
-      timestep,
-      precision: schedule[step],
-      seconds: seconds[step],
-      latents,
-    });
+    const precision = schedule[step];
+    task.onStepEnd?.({ step, steps, timestep, precision, seconds: seconds[step], latents });
   }
   return { latents, seconds };
 }

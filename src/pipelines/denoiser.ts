@@ -20,6 +20,12 @@ export interface Conditioning {
   readonly extraChannels?: Float32Array;
 }
 
+/** What decides the size of the U-Net's graph, besides the latents. */
+export interface ConditioningSize {
+  readonly tokens: number;
+  readonly guidanceScale: number;
+}
+
 /** The U-Net with classifier-free guidance: sample and timestep to model output. */
 export class Denoiser {
   readonly config: UNet2DConditionConfig;
@@ -27,12 +33,15 @@ export class Denoiser {
 
   constructor(config: UNet2DConditionConfig, compile: Compile) {
     this.config = config;
-    this.#model = new CompiledModel((size) => buildUNet2DConditionModel(config, size), compile, 1);
+    this.#model = new CompiledModel((size) => buildUNet2DConditionModel(config, size), compile);
   }
 
-  /** Compiles for this size ahead of the first step, so that steps are timed alone. */
-  async prepare(shape: LatentShape, conditioning: Conditioning): Promise<void> {
-    await this.#model.at(this.#size(shape, conditioning));
+  /**
+   * Compiles for this size ahead of the run, so that what does not fit in memory is refused before
+   * anything is computed and steps are timed alone.
+   */
+  async prepare(shape: LatentShape, conditioning: ConditioningSize): Promise<void> {
+    (await this.#model.lease(this.#size(shape, conditioning))).release();
   }
 
   /**
@@ -48,8 +57,8 @@ export class Denoiser {
     signal?: AbortSignal,
   ): Promise<Float32Array> {
     const { embeddings, guidanceScale, extraChannels } = conditioning;
-    const size = this.#size(shape, conditioning);
-    const executable = await this.#model.at(size);
+    const { tokens, width } = embeddings;
+    const size = this.#size(shape, { guidanceScale, tokens });
     const guided = this.guides(guidanceScale);
     const widened = extraChannels ? joinChannels(sample, extraChannels, shape) : sample;
     const batch = guided ? repeatForGuidance(widened) : widened;
@@ -57,11 +66,7 @@ export class Denoiser {
     const inputs = {
       sample: tensor('f32', [size.batch, shape.height, shape.width, inChannels], batch),
       timestep: tensor('f32', [size.batch], new Float32Array(size.batch).fill(timestep)),
-      encoderHiddenStates: tensor(
-        'f32',
-        [size.batch, embeddings.tokens, embeddings.width],
-        embeddings.data,
-      ),
+      encoderHiddenStates: tensor('f32', [size.batch, tokens, width], embeddings.data),
       ...(timeConditionWidth && {
         timestepCondition: tensor(
           'f32',
@@ -70,9 +75,9 @@ export class Denoiser {
         ),
       }),
     };
-    const output = (await executable.run(inputs, { signal })).sample.data as Float32Array;
-    requireFinite(output, timestep);
-    return guided ? guide(output, guidanceScale) : Float32Array.from(output);
+    const outputs = await this.#model.use(size, (unet) => unet.run(inputs, { signal }));
+    const output = requireFinite(outputs.sample.data as Float32Array, timestep);
+    return guided ? guide(output, guidanceScale) : output;
   }
 
   /** Whether a run at this scale needs the negative prompts as well. */
@@ -80,13 +85,16 @@ export class Denoiser {
     return guidanceScale > 1 && this.config.timeConditionWidth === undefined;
   }
 
-  dispose(): Promise<void> {
-    return this.#model.dispose();
+  dispose(): void {
+    this.#model.dispose();
   }
 
-  #size({ batch, height, width }: LatentShape, conditioning: Conditioning): UNet2DConditionSize {
-    const copies = this.guides(conditioning.guidanceScale) ? 2 : 1;
-    return { batch: batch * copies, height, width, tokens: conditioning.embeddings.tokens };
+  #size(
+    { batch, height, width }: LatentShape,
+    { guidanceScale, tokens }: ConditioningSize,
+  ): UNet2DConditionSize {
+    const copies = this.guides(guidanceScale) ? 2 : 1;
+    return { batch: batch * copies, height, width, tokens };
   }
 }
 
@@ -117,11 +125,12 @@ function joinChannels(sample: Float32Array, extra: Float32Array, shape: LatentSh
   return out;
 }
 
-function requireFinite(output: Float32Array, timestep: number): void {
-  const index = output.findIndex((value) => !Number.isFinite(value));
-  if (index < 0) return;
+/** The output itself. @throws BookendError `non-finite` */
+export function requireFinite(output: Float32Array, timestep: number): Float32Array {
+  const found = output.find((value) => !Number.isFinite(value));
+  if (found === undefined) return output;
   throw new BookendError(
     'non-finite',
-    `The U-Net answered ${output[index]} at timestep ${timestep} where a finite number was expected; check the checkpoint for NaN weights with \`bookend inspect\`, or use --precision fp32.`,
+    `The U-Net answered ${found} at timestep ${timestep} where a finite number was expected; look for damaged weights with \`bookend inspect --values\`, or compute in fp32.`,
   );
 }

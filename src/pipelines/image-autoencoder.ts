@@ -5,7 +5,6 @@ import {
   buildAutoencoderKLEncoder,
 } from '../models/autoencoder-kl.ts';
 import type { AutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
-import type { Executable } from '../runtime/backend.ts';
 import { type Compile, CompiledModel } from './compiled-model.ts';
 import { type LatentShape, latentCount } from './latents.ts';
 import { blendTiles, planTiles } from './tiles.ts';
@@ -38,11 +37,7 @@ export class ImageAutoencoder {
 
   constructor(config: AutoencoderKLConfig, compile: Compile) {
     this.config = config;
-    this.#encoder = new CompiledModel(
-      (size) => buildAutoencoderKLEncoder(config, size),
-      compile,
-      1,
-    );
+    this.#encoder = new CompiledModel((size) => buildAutoencoderKLEncoder(config, size), compile);
     this.#decoder = new CompiledModel((size) => buildAutoencoderKLDecoder(config, size), compile);
   }
 
@@ -56,9 +51,10 @@ export class ImageAutoencoder {
     signal?: AbortSignal,
   ): Promise<Float32Array> {
     const { batch, height, width, channels, data } = image;
-    const executable = await this.#encoder.at({ batch, height, width });
     const sample = tensor('f32', [batch, height, width, channels], data);
-    const { mean, logVariance } = await executable.run({ sample }, { signal });
+    const { mean, logVariance } = await this.#encoder.use({ batch, height, width }, (encoder) =>
+      encoder.run({ sample }, { signal }),
+    );
     const { scalingFactor } = this.config;
     return noise.map((draw, i) => {
       const deviation = Math.exp(0.5 * Math.min(20, Math.max(-30, logVariance.data[i])));
@@ -88,9 +84,9 @@ export class ImageAutoencoder {
     return { batch: shape.batch, height, width, channels: outChannels, data };
   }
 
-  async dispose(): Promise<void> {
-    await this.#encoder.dispose();
-    await this.#decoder.dispose();
+  dispose(): void {
+    this.#encoder.dispose();
+    this.#decoder.dispose();
   }
 
   async #decodeOne(
@@ -100,25 +96,18 @@ export class ImageAutoencoder {
   ): Promise<Float32Array> {
     const tiles = planTiles(shape, tileSize);
     const size = { batch: 1, height: tiles.height, width: tiles.width };
-    const executable = await this.#decoder.at(size);
-    const decoded: Float32Array[] = [];
-    for (const origin of tiles.origins) {
-      const piece = cut(latents, shape, origin, size);
-      decoded.push(await runDecoder(executable, piece, { ...shape, ...size }, signal));
-    }
-    return blendTiles(decoded, tiles, shape, this.config.downscale, this.config.outChannels);
+    const { downscale, outChannels } = this.config;
+    return this.#decoder.use(size, async (decoder) => {
+      const decoded: Float32Array[] = [];
+      for (const origin of tiles.origins) {
+        const piece = cut(latents, shape, origin, size);
+        const input = tensor('f32', [1, size.height, size.width, shape.channels], piece);
+        const { sample } = await decoder.run({ latents: input }, { signal });
+        decoded.push(sample.data as Float32Array);
+      }
+      return blendTiles(decoded, tiles, shape, downscale, outChannels);
+    });
   }
-}
-
-async function runDecoder(
-  executable: Executable,
-  latents: Float32Array,
-  { batch, height, width, channels }: LatentShape,
-  signal?: AbortSignal,
-): Promise<Float32Array> {
-  const input = tensor('f32', [batch, height, width, channels], latents);
-  const { sample } = await executable.run({ latents: input }, { signal });
-  return sample.data as Float32Array;
 }
 
 /** The rectangle of `latents` at `origin`. */

@@ -10,6 +10,7 @@ import {
   finish,
   latentShape,
   promptSettings,
+  requirePlainModel,
   type StableDiffusion,
 } from './stable-diffusion.ts';
 import { startStopwatch } from './stopwatch.ts';
@@ -37,6 +38,7 @@ export async function imageToImage(
   request: ImageToImageRequest,
 ): Promise<GenerationResult> {
   const elapsed = startStopwatch();
+  requirePlainModel(model);
   const settings = promptSettings(model, prompt, request);
   const { seeds, guidanceScale, steps, eta } = settings;
   const size = outputSize(model, request);
@@ -46,17 +48,20 @@ export async function imageToImage(
   const schedule = run.timesteps.map(() => model.precision);
 
   const { signal, onStepEnd } = request;
+  const pixels = await pixelBatch(request.image, size, seeds.length);
+  await model.denoiser.prepare(shape, { guidanceScale, tokens: settings.tokenized.tokens });
+  const encoding = startStopwatch();
   const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
-  const textEncode = elapsed();
+  const textEncode = encoding();
 
   const noise = new ImageNoise(seeds, shape);
-  const pixels = await pixelBatch(request.image, size, seeds.length);
   const known = await model.autoencoder.encode(pixels, noise.draw(), signal);
-  const { latents, seconds } = await denoise(model.denoiser, {
+  const conditioning = { embeddings, guidanceScale };
+  const { latents, seconds } = await denoise({
     latents: run.addNoise(known, noise.draw(), 0),
-    shape,
+    predict: (input, timestep) =>
+      model.denoiser.predict(input, shape, timestep, conditioning, signal),
     run,
-    conditioning: { embeddings, guidanceScale },
     noise,
     schedule,
     onStepEnd,

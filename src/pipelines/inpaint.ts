@@ -9,6 +9,7 @@ import type { GenerationResult } from './request.ts';
 import {
   encodeConditioning,
   finish,
+  isInpaintingModel,
   latentShape,
   promptSettings,
   type StableDiffusion,
@@ -55,12 +56,14 @@ export async function inpaint(
   const aware = isInpaintingModel(model);
 
   const { signal, onStepEnd } = request;
-  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
-  const textEncode = elapsed();
-
-  const noise = new ImageNoise(seeds, shape);
   const pixels = await pixelBatch(request.image, size, seeds.length);
   const pixelMask = maskFor(request.mask, request.image, size);
+  await model.denoiser.prepare(shape, { guidanceScale, tokens: settings.tokenized.tokens });
+  const encoding = startStopwatch();
+  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
+  const textEncode = encoding();
+
+  const noise = new ImageNoise(seeds, shape);
   // The draws are diffusers': image where needed, start, masked image whether needed or not.
   const needsImage = !aware || strength < 1;
   const latents = needsImage
@@ -72,15 +75,13 @@ export async function inpaint(
     ? await model.autoencoder.encode(hideMasked(pixels, pixelMask), maskedNoise, signal)
     : undefined;
 
-  const result = await denoise(model.denoiser, {
+  const extraChannels = masked && besideSample(known.mask, masked, shape);
+  const conditioning = { embeddings, guidanceScale, extraChannels };
+  const result = await denoise({
     latents: startLatents(run, known, strength),
-    shape,
+    predict: (input, timestep) =>
+      model.denoiser.predict(input, shape, timestep, conditioning, signal),
     run,
-    conditioning: {
-      embeddings,
-      guidanceScale,
-      extraChannels: masked && besideSample(known.mask, masked, shape),
-    },
     noise,
     schedule,
     afterStep: aware ? undefined : (sample, step) => putBack(sample, run, known, step),
@@ -95,17 +96,6 @@ export async function inpaint(
 /** Inpainting starts PNDM like image-to-image: there is no room for Runge–Kutta steps mid-schedule. */
 function withoutRungeKutta(model: StableDiffusion): StableDiffusion {
   return { ...model, schedulerConfig: { ...model.schedulerConfig, skip_prk_steps: true } };
-}
-
-function isInpaintingModel(model: StableDiffusion): boolean {
-  const { inChannels } = model.denoiser.config;
-  const { latentChannels } = model.autoencoder.config;
-  if (inChannels === latentChannels) return false;
-  if (inChannels === 2 * latentChannels + 1) return true;
-  throw new BookendError(
-    'unsupported',
-    `The U-Net has ${inChannels} input channels; inpainting works with ${latentChannels} (latents) or ${2 * latentChannels + 1} (latents, mask, masked latents).`,
-  );
 }
 
 function startLatents(run: SchedulerRun, known: Known, strength: number): Float32Array {

@@ -1,5 +1,6 @@
 import { BookendError } from '../core/errors.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
+import type { TensorSource } from '../io/tensor-source.ts';
 import { parseAutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
 import { checkParameters } from '../models/check-parameters.ts';
 import { parseCLIPTextConfig } from '../models/clip-text-model-config.ts';
@@ -60,11 +61,16 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   const parts = await openModelParts(reference, options);
   const loader = new Loader(parts, options);
-  const model = await (parts.has('text_encoder')
-    ? loader.stableDiffusion()
-    : loader.unconditional());
-  const schedulerName = schedulerFromConfig(model.model.schedulerConfig).name;
-  return { ...model, schedulerName, dispose: () => model.model.dispose() };
+  try {
+    const loaded = await (parts.has('text_encoder')
+      ? loader.stableDiffusion()
+      : loader.unconditional());
+    const schedulerName = schedulerFromConfig(loaded.model.schedulerConfig).name;
+    return { ...loaded, schedulerName, dispose: () => loaded.model.dispose() };
+  } catch (error) {
+    await loader.close();
+    throw error;
+  }
 }
 
 /** BF16 where the CPU multiplies it natively; elsewhere it would cost accuracy and gain no time. */
@@ -78,7 +84,7 @@ class Loader {
   readonly #parts: ModelParts;
   readonly #precision: Precision;
   readonly #threads: number | undefined;
-  readonly #open: { close(): unknown }[] = [];
+  readonly #open: TensorSource[] = [];
 
   constructor(parts: ModelParts, { precision, threads }: LoadOptions) {
     this.#parts = parts;
@@ -118,11 +124,7 @@ class Loader {
     requireComponents(parts, ['unet', 'scheduler']);
     const config = parseUNet2DConfig(await parts.config('unet'));
     const compile = await this.#network('unet', 'UNet2DModel', unet2DParameters(config));
-    const unet = new CompiledModel<UNet2DSize>(
-      (size) => buildUNet2DModel(config, size),
-      compile,
-      1,
-    );
+    const unet = new CompiledModel<UNet2DSize>((size) => buildUNet2DModel(config, size), compile);
     const model: UnconditionalDiffusion = {
       origin: parts.origin,
       precision: this.#precision,
@@ -148,9 +150,14 @@ class Loader {
     return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
   }
 
-  async #dispose(networks: readonly { dispose(): Promise<void> }[]): Promise<void> {
-    for (const network of networks) await network.dispose();
+  /** Closes the weight files. */
+  async close(): Promise<void> {
     for (const source of this.#open) await source.close();
+  }
+
+  async #dispose(networks: readonly { dispose(): void }[]): Promise<void> {
+    for (const network of networks) network.dispose();
+    await this.close();
   }
 }
 

@@ -1,4 +1,4 @@
-import { BookendError } from '../core/errors.ts';
+import { BookendError, throwIfAborted } from '../core/errors.ts';
 import { type Image, imageOfFloats } from '../io/image-data.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
@@ -16,7 +16,7 @@ import {
   seedsOf,
 } from './request.ts';
 import { startStopwatch } from './stopwatch.ts';
-import type { PromptEmbeddings, TextEncoder } from './text-encoder.ts';
+import type { PromptEmbeddings, TextEncoder, TokenizedPrompts } from './text-encoder.ts';
 
 /** The networks of a Stable Diffusion checkpoint, ready to run. */
 export interface StableDiffusion {
@@ -32,10 +32,9 @@ export interface StableDiffusion {
 
 /** A prompt request with its defaults filled in and checked. */
 export interface PromptSettings {
-  readonly prompt: string;
-  readonly negativePrompt: string;
+  /** With guidance, the negative prompt comes first. */
+  readonly tokenized: TokenizedPrompts;
   readonly guidanceScale: number;
-  readonly clipSkip: number;
   readonly steps: number;
   readonly eta: number;
   readonly seeds: readonly number[];
@@ -52,12 +51,16 @@ export function promptSettings(
   if (typeof prompt !== 'string') {
     throw new BookendError('invalid-argument', `The prompt is ${typeof prompt}; pass a string.`);
   }
+  throwIfAborted(request.signal);
   const { guidanceScale = 7.5, clipSkip = 0, numInferenceSteps = 50, eta = 0 } = request;
+  requireNumber('guidanceScale', guidanceScale, 0, 1000);
+  const positive = { text: prompt, clipSkip };
+  // As in diffusers, clipSkip is the prompt's alone.
+  const negative = { text: request.negativePrompt ?? '', clipSkip: 0 };
+  const guided = model.denoiser.guides(guidanceScale);
   return {
-    prompt,
-    negativePrompt: request.negativePrompt ?? '',
-    guidanceScale: requireNumber('guidanceScale', guidanceScale, 0, 1000),
-    clipSkip,
+    tokenized: model.textEncoder.tokenize(guided ? [negative, positive] : [positive]),
+    guidanceScale,
     steps: requireWhole('numInferenceSteps', numInferenceSteps, 1, MAX_STEPS),
     eta: requireNumber('eta', eta, 0, 1),
     seeds: seedsOf(request),
@@ -65,6 +68,27 @@ export function promptSettings(
       ? createScheduler(request.scheduler, model.schedulerConfig)
       : schedulerFromConfig(model.schedulerConfig),
   };
+}
+
+/** Whether the U-Net is shown a mask and a masked image beside the sample. @throws `unsupported` */
+export function isInpaintingModel({ denoiser, autoencoder }: StableDiffusion): boolean {
+  const { inChannels } = denoiser.config;
+  const { latentChannels } = autoencoder.config;
+  if (inChannels === latentChannels) return false;
+  if (inChannels === 2 * latentChannels + 1) return true;
+  throw new BookendError(
+    'unsupported',
+    `The U-Net has ${inChannels} input channels; Bookend runs those with ${latentChannels} (latents) or ${2 * latentChannels + 1} (latents, mask, masked latents).`,
+  );
+}
+
+/** @throws BookendError `unsupported` for models that only inpaint */
+export function requirePlainModel(model: StableDiffusion): void {
+  if (!isInpaintingModel(model)) return;
+  throw new BookendError(
+    'unsupported',
+    `${model.origin} is an inpainting model; give it an image and a mask, or choose an ordinary model.`,
+  );
 }
 
 /** Latent extents for an image of `width` × `height` pixels, which default to the model's own. */
@@ -86,25 +110,22 @@ export function latentShape(
 
 /**
  * Embeddings for a run of `images` images: with guidance, first the negative prompt's, then the
- * prompt's, each repeated for every image. As in diffusers, `clipSkip` is the prompt's alone.
+ * prompt's, each repeated for every image.
  */
 export async function encodeConditioning(
   model: StableDiffusion,
-  { prompt, negativePrompt, guidanceScale, clipSkip }: PromptSettings,
+  { tokenized }: PromptSettings,
   images: number,
   signal?: AbortSignal,
 ): Promise<PromptEmbeddings> {
-  const guided = model.denoiser.guides(guidanceScale);
-  const asked = { text: prompt, clipSkip };
-  const prompts = guided ? [{ text: negativePrompt, clipSkip: 0 }, asked] : [asked];
-  const encoded = await model.textEncoder.encode(prompts, signal);
+  const encoded = await model.textEncoder.encode(tokenized, signal);
   const each = encoded.tokens * encoded.width;
-  const data = new Float32Array(prompts.length * images * each);
-  for (let copy = 0; copy < prompts.length * images; copy++) {
+  const data = new Float32Array(images * encoded.data.length);
+  for (let copy = 0; copy < encoded.prompts * images; copy++) {
     const source = Math.floor(copy / images) * each;
     data.set(encoded.data.subarray(source, source + each), copy * each);
   }
-  return { ...encoded, data, prompts: prompts.length * images };
+  return { ...encoded, data, prompts: encoded.prompts * images };
 }
 
 /** The last leg of every pipeline: latents to images, and the account of the run. */

@@ -1,8 +1,10 @@
+import { BookendError } from '../core/errors.ts';
 import { tensor } from '../core/tensor.ts';
 import type { ClipTokenizer } from '../io/clip-tokenizer.ts';
 import { encodePrompt, equalizeChunks, type PromptChunk } from '../io/encode-prompt.ts';
 import { buildCLIPTextModel, type CLIPTextSize } from '../models/clip-text-model.ts';
 import type { CLIPTextConfig } from '../models/clip-text-model-config.ts';
+import type { Executable } from '../runtime/backend.ts';
 import { type Compile, CompiledModel } from './compiled-model.ts';
 
 /** Hidden states of prompts, [prompts, tokens, width], every prompt padded to the same length. */
@@ -20,6 +22,19 @@ export interface Prompt {
   readonly clipSkip: number;
 }
 
+/** Prompts cut into windows, every one into equally many. */
+export interface TokenizedPrompts {
+  readonly prompts: readonly {
+    readonly chunks: readonly PromptChunk[];
+    readonly clipSkip: number;
+  }[];
+  /** Of each prompt, windows and their padding included. */
+  readonly tokens: number;
+}
+
+/** The U-Net attends to every window: far beyond what any model was trained for. */
+const MAX_WINDOWS = 64;
+
 /** Tokenizer and CLIP text model as one function from prompts to embeddings. */
 export class TextEncoder {
   readonly tokenizer: ClipTokenizer;
@@ -33,50 +48,64 @@ export class TextEncoder {
   }
 
   /**
-   * Embeds prompts. `(word:1.3)` weighs, and a prompt longer than one window of 77 tokens takes as
-   * many windows as it needs; all prompts of a call get the window count of the longest.
+   * Cuts prompts into windows of 77 tokens: `(word:1.3)` weighs, and a longer prompt takes as many
+   * windows as it needs; all prompts get the number of the longest.
    *
-   * @throws BookendError `invalid-argument` for prompts that do not parse, or a `clipSkip` that
-   * leaves no layer
+   * @throws BookendError `invalid-argument` for prompts that do not parse or need too many windows
    */
-  async encode(prompts: readonly Prompt[], signal?: AbortSignal): Promise<PromptEmbeddings> {
-    const encoded = equalizeChunks(
-      this.tokenizer,
-      prompts.map(({ text }) => encodePrompt(this.tokenizer, text)),
-    );
-    const windows = encoded[0].chunks.length;
-    const length = encoded[0].chunks[0].ids.length;
+  tokenize(prompts: readonly Prompt[]): TokenizedPrompts {
+    const encoded = prompts.map(({ text }) => encodePrompt(this.tokenizer, text));
+    const windows = Math.max(...encoded.map(({ chunks }) => chunks.length));
+    if (windows > MAX_WINDOWS) {
+      const capacity = this.tokenizer.maxLength - 2;
+      throw new BookendError(
+        'invalid-argument',
+        `The prompt takes ${windows} windows of ${capacity} tokens; shorten it to at most ${MAX_WINDOWS}.`,
+      );
+    }
+    const equal = equalizeChunks(this.tokenizer, encoded);
+    return {
+      prompts: equal.map(({ chunks }, i) => ({ chunks, clipSkip: prompts[i].clipSkip })),
+      tokens: windows * this.tokenizer.maxLength,
+    };
+  }
+
+  /** @throws BookendError `invalid-argument` for a `clipSkip` that leaves no layer; `aborted` */
+  async encode(
+    { prompts, tokens }: TokenizedPrompts,
+    signal?: AbortSignal,
+  ): Promise<PromptEmbeddings> {
     const { width } = this.config;
-    const data = new Float32Array(prompts.length * windows * length * width);
-    for (const [i, { clipSkip }] of prompts.entries()) {
-      const states = await this.#run(encoded[i].chunks, clipSkip, signal);
+    const data = new Float32Array(prompts.length * tokens * width);
+    for (const [i, { chunks, clipSkip }] of prompts.entries()) {
+      const size = { batch: 1, tokens: this.tokenizer.maxLength, clipSkip };
+      const states = await this.#model.use(size, (model) => encodeChunks(model, chunks, signal));
       data.set(states, i * states.length);
     }
-    return { data, prompts: prompts.length, tokens: windows * length, width };
+    return { data, prompts: prompts.length, tokens, width };
   }
 
-  dispose(): Promise<void> {
-    return this.#model.dispose();
+  dispose(): void {
+    this.#model.dispose();
   }
+}
 
-  /** Hidden states of one prompt's windows, weighted, one after the other. */
-  async #run(
-    chunks: readonly PromptChunk[],
-    clipSkip: number,
-    signal?: AbortSignal,
-  ): Promise<Float32Array> {
-    const tokens = chunks[0].ids.length;
-    const executable = await this.#model.at({ batch: 1, tokens, clipSkip });
-    const states = new Float32Array(chunks.length * tokens * this.config.width);
-    for (const [i, { ids, weights }] of chunks.entries()) {
-      const inputIds = tensor('s32', [1, tokens], ids);
-      const { lastHiddenState } = await executable.run({ inputIds }, { signal });
-      const window = Float32Array.from(lastHiddenState.data);
-      applyWeights(window, weights);
-      states.set(window, i * window.length);
-    }
-    return states;
+/** Hidden states of one prompt's windows, weighted, one after the other. */
+async function encodeChunks(
+  model: Executable,
+  chunks: readonly PromptChunk[],
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const windows: Float32Array[] = [];
+  for (const { ids, weights } of chunks) {
+    const inputIds = tensor('s32', [1, ids.length], ids);
+    const { lastHiddenState } = await model.run({ inputIds }, { signal });
+    windows.push(weighted(lastHiddenState.data as Float32Array, weights));
   }
+  const [{ length }] = windows;
+  const states = new Float32Array(windows.length * length);
+  for (const [i, window] of windows.entries()) states.set(window, i * length);
+  return states;
 }
 
 /**
@@ -84,15 +113,14 @@ export class TextEncoder {
  * was: emphasis moves attention between words without brightening or dulling the text as a whole
  * (the convention of the A1111 web interface).
  */
-function applyWeights(states: Float32Array, weights: Float32Array): void {
-  if (weights.every((weight) => weight === 1)) return;
+function weighted(states: Float32Array, weights: Float32Array): Float32Array {
+  if (weights.every((weight) => weight === 1)) return states;
   const width = states.length / weights.length;
-  const before = mean(states);
-  for (let i = 0; i < states.length; i++) states[i] *= weights[Math.floor(i / width)];
-  const after = mean(states);
-  if (after === 0) return;
-  const restore = before / after;
-  for (let i = 0; i < states.length; i++) states[i] *= restore;
+  const scaled = states.map((value, i) => value * weights[Math.floor(i / width)]);
+  const after = mean(scaled);
+  if (after === 0) return scaled;
+  const restore = mean(states) / after;
+  return scaled.map((value) => value * restore);
 }
 
 function mean(values: Float32Array): number {

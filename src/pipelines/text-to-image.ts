@@ -6,6 +6,7 @@ import {
   finish,
   latentShape,
   promptSettings,
+  requirePlainModel,
   type StableDiffusion,
 } from './stable-diffusion.ts';
 import { startStopwatch } from './stopwatch.ts';
@@ -27,6 +28,7 @@ export async function textToImage(
   request: TextToImageRequest = {},
 ): Promise<GenerationResult> {
   const elapsed = startStopwatch();
+  requirePlainModel(model);
   const settings = promptSettings(model, prompt, request);
   const { seeds, guidanceScale, steps, eta } = settings;
   const shape = latentShape(model, seeds.length, request.width, request.height);
@@ -34,16 +36,19 @@ export async function textToImage(
   const schedule = run.timesteps.map(() => model.precision);
 
   const { signal, onStepEnd } = request;
+  await model.denoiser.prepare(shape, { guidanceScale, tokens: settings.tokenized.tokens });
+  const encoding = startStopwatch();
   const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
-  const textEncode = elapsed();
+  const textEncode = encoding();
 
   const noise = new ImageNoise(seeds, shape);
   const start = noise.draw().map((value) => value * run.initNoiseSigma);
-  const { latents, seconds } = await denoise(model.denoiser, {
+  const conditioning = { embeddings, guidanceScale };
+  const { latents, seconds } = await denoise({
     latents: start,
-    shape,
+    predict: (input, timestep) =>
+      model.denoiser.predict(input, shape, timestep, conditioning, signal),
     run,
-    conditioning: { embeddings, guidanceScale },
     noise,
     schedule,
     onStepEnd,

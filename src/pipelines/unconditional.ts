@@ -1,12 +1,13 @@
-import { BookendError, throwIfAborted } from '../core/errors.ts';
+import { BookendError } from '../core/errors.ts';
 import { tensor } from '../core/tensor.ts';
-import { imageOfFloats } from '../io/image-data.ts';
 import type { UNet2DSize } from '../models/unet-2d.ts';
 import type { UNet2DConfig } from '../models/unet-2d-config.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
 import { createScheduler, schedulerFromConfig } from '../schedulers/index.ts';
 import type { CompiledModel } from './compiled-model.ts';
+import { denoise } from './denoise.ts';
+import { requireFinite } from './denoiser.ts';
 import { ImageNoise } from './latents.ts';
 import {
   type GenerationResult,
@@ -16,6 +17,7 @@ import {
   requireWhole,
   seedsOf,
 } from './request.ts';
+import { imagesOf } from './stable-diffusion.ts';
 import { startStopwatch } from './stopwatch.ts';
 
 /** A pixel-space diffusion model without a prompt (DDPM, DDIM). */
@@ -50,46 +52,29 @@ export async function unconditional(
   const schedule = run.timesteps.map(() => model.precision);
 
   const { height, width } = trainedSize(model);
-  const shape = { batch, height, width, channels: model.config.inChannels };
-  const executable = await model.unet.at({ batch, height, width });
+  const size = { batch, height, width };
+  const shape = { ...size, channels: model.config.inChannels };
   const noise = new ImageNoise(seeds, shape);
-  let sample: Float32Array = noise.draw().map((value) => value * run.initNoiseSigma);
-  const seconds: number[] = [];
-  for (const [step, timestep] of run.timesteps.entries()) {
-    throwIfAborted(signal);
-    const stepElapsed = startStopwatch();
-    const output = await executable.run(
-      {
-        sample: tensor(
-          'f32',
-          [batch, height, width, shape.channels],
-          run.scaleModelInput(sample, step),
-        ),
-        timestep: tensor('f32', [batch], new Float32Array(batch).fill(timestep)),
+  const { latents, seconds } = await model.unet.use(size, (unet) =>
+    denoise({
+      latents: noise.draw().map((value) => value * run.initNoiseSigma),
+      predict: async (input, timestep) => {
+        const inputs = {
+          sample: tensor('f32', [batch, height, width, shape.channels], input),
+          timestep: tensor('f32', [batch], new Float32Array(batch).fill(timestep)),
+        };
+        const { sample } = await unet.run(inputs, { signal });
+        return requireFinite(sample.data as Float32Array, timestep);
       },
-      { signal },
-    );
-    sample = run.step(output.sample.data as Float32Array, step, sample, noise.draw);
-    seconds.push(stepElapsed());
-    request.onStepEnd?.({
-      step,
-      steps: run.timesteps.length,
-      timestep,
-      precision: schedule[step],
-      seconds: seconds[step],
-      latents: sample,
-    });
-  }
-
-  const count = sample.length / batch;
-  const images = seeds.map((_, i) =>
-    imageOfFloats(
-      sample.subarray(i * count, (i + 1) * count),
-      width,
-      height,
-      shape.channels as 1 | 3,
-    ),
+      run,
+      noise,
+      schedule,
+      onStepEnd: request.onStepEnd,
+      signal,
+    }),
   );
+
+  const images = imagesOf({ ...shape, data: latents });
   const timings = { textEncode: 0, steps: seconds, decode: 0, total: elapsed() };
   return { images, seeds, schedule, timings, peakMemory: peakMemory() };
 }
