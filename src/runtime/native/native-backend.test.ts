@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { BookendError, type ErrorCode } from '../../core/errors.ts';
-import { f32, type Tensor } from '../../core/tensor.ts';
+import { castTensor, f32, type Tensor } from '../../core/tensor.ts';
 import type { Graph } from '../../ir/graph.ts';
 import { GraphBuilder } from '../../ir/graph-builder.ts';
 import {
@@ -186,6 +186,34 @@ test('weights are mapped from a file, at any offset, and a short file is an erro
   await assert.rejects(nativeBackend.compile(graph, located()), fails('io', /Tensor bias.*bytes/));
   places.set('weight', { file: join(folder, 'none'), offset: 0, byteLength: 128 });
   await assert.rejects(nativeBackend.compile(graph, located()), fails('io', /Tensor weight/));
+});
+
+test('weights stored as f16 are the numbers they stand for, in either precision', async () => {
+  const b = new GraphBuilder('stored');
+  const ids = b.input('ids', 's32', [4]);
+  const rows = embedding(b, ids, b.parameter('table', [4, 24]));
+  b.output('out', linear(b, rows, b.parameter('weight', [8, 24]), b.parameter('bias', [8])));
+  const graph = b.finish();
+  const halves = new Map<string, Tensor>();
+  const decoded = new Map<string, Tensor>();
+  for (const [path, { shape }] of graph.parameters) {
+    const half = castTensor(wave(shape, 0.7), 'f16');
+    // The smallest numbers are stored in another way: 1, 3 and 1023 times 2 to the power of -24.
+    half.data.set([0x0001, 0x8003, 0x03ff, 0x0000, 0x8000]);
+    halves.set(path, half);
+    decoded.set(path, castTensor(half, 'f32'));
+  }
+  const inputs = { ids: { dtype: 's32', shape: [4], data: Int32Array.of(3, 0, 2, 1) } } as const;
+  for (const precision of ['f32', 'bf16'] as const) {
+    const outputs: Tensor[] = [];
+    for (const tensors of [halves, decoded]) {
+      const executable = await nativeBackend.compile(graph, memoryWeights(tensors), { precision });
+      outputs.push((await executable.run(inputs)).out);
+      executable.dispose();
+    }
+    assert.deepEqual(outputs[0], outputs[1]);
+    assert.ok(outputs[0].data.every((value) => Number.isFinite(value) && value !== 0));
+  }
 });
 
 test('weights that are not finite are refused by name', async () => {
