@@ -186,7 +186,16 @@ class Arena {
 };
 
 struct Sample {
-  double flops_per_second, ceiling;
+  double flops_per_second, ceiling_before, ceiling_after;
+  double ceiling() const { return (ceiling_before + ceiling_after) / 2; }
+
+  // Whether the ceiling next to this sample dipped below that of its fellows: then the cores were
+  // shared with somebody and the sample says nothing about the kernel.
+  bool disturbed(const std::vector<Sample>& fellows) const {
+    double best = 0;
+    for (const Sample& other : fellows) best = std::max(best, other.ceiling());
+    return std::min(ceiling_before, ceiling_after) < 0.9 * best;
+  }
 };
 
 struct Bench {
@@ -232,7 +241,7 @@ struct Bench {
       }
       const double elapsed = (seconds_now() - start) / repeats;
       const double after = ceiling();
-      if (round > 0) samples.push_back({shape.flops() / elapsed, (before + after) / 2});
+      if (round > 0) samples.push_back({shape.flops() / elapsed, before, after});
     }
     return samples;
   }
@@ -263,22 +272,21 @@ int main(int argc, char** argv) {
   Bench bench{options};
   std::vector<std::pair<const Shape*, std::vector<Sample>>> results;
   const Network network(options.type);
-  double best = 0;
+  std::vector<double> ceilings;
   for (const Shape& shape : network.shapes) {
     if (shape.name.find(options.filter) == std::string::npos) continue;
     results.emplace_back(&shape, bench.measure(shape));
-    for (const Sample& sample : results.back().second) best = std::max(best, sample.ceiling);
+    for (const Sample& sample : results.back().second) ceilings.push_back(sample.ceiling());
   }
-  // A round whose ceiling dipped shared its cores with somebody: it says nothing about the kernel.
-  constexpr double kUndisturbed = 0.9;
+  const double ceiling = median(ceilings);
   double seconds = 0, floor = 0, flops = 0;
   std::printf("%-36s %5s %8s %9s %6s %7s\n", "shape", "count", "GFLOP", "GFLOP/s", "%", "ms");
   for (const auto& [shape, samples] : results) {
     std::vector<double> rates, fractions;
     for (const Sample& sample : samples) {
-      if (sample.ceiling < kUndisturbed * best) continue;
+      if (sample.disturbed(samples)) continue;
       rates.push_back(sample.flops_per_second);
-      fractions.push_back(sample.flops_per_second / sample.ceiling);
+      fractions.push_back(sample.flops_per_second / sample.ceiling());
     }
     if (rates.empty()) {
       std::printf("%-36s every round was disturbed\n", shape->name.c_str());
@@ -287,10 +295,10 @@ int main(int argc, char** argv) {
     const double total = shape->flops() * shape->count, rate = median(rates);
     std::printf("%-36s %5d %8.2f %9.1f %6.1f %7.2f\n", shape->name.c_str(), shape->count,
                 total * 1e-9, rate * 1e-9, 100 * median(fractions), total / rate * 1e3);
-    seconds += total / median(fractions) / best;
-    floor += total / best;
+    seconds += total / median(fractions) / ceiling;
+    floor += total / ceiling;
     flops += total;
   }
   std::printf("%d threads, ceiling %.1f GFLOP/s, %.1f GFLOP: floor %.3f s, time %.3f s, %.3f\n",
-              options.threads, best * 1e-9, flops * 1e-9, floor, seconds, floor / seconds);
+              options.threads, ceiling * 1e-9, flops * 1e-9, floor, seconds, floor / seconds);
 }

@@ -18,45 +18,78 @@ struct TileOutput {
   std::int64_t columns;
 };
 
-template <class F>
-[[gnu::always_inline]] inline typename F::Vector add_bias(typename F::Vector sum,
-                                                          const float* bias, int count) {
-  return bias == nullptr ? sum : F::add(sum, F::load_part(bias, count));
+// Stands for an absent bias: adding zeros costs less than asking. As long as a panel is wide.
+constexpr float kNoBias[64] = {};
+
+// One row of a tile: what is added to the sums before the activation, and what after.
+template <class Output>
+struct RowOperands {
+  const float *bias, *row_bias;            // of the values, or of all columns
+  const float *gate_bias, *gate_row_bias;  // geglu
+  const Output* residual;                  // nullptr where there is none
+  Output* out;
+};
+
+// Columns [c, c + F::width) of a row, or only the first `count` of them unless `whole`.
+template <class F, class Output, Activation activation, bool whole>
+[[gnu::always_inline]] inline void finish_vector(const float* sums, std::int64_t gate_offset,
+                                                 const RowOperands<Output>& row, std::int64_t c,
+                                                 int count, typename F::Vector scale) {
+  const auto load = [count](const auto* from) [[gnu::always_inline]] {
+    return whole ? F::load(from) : F::load_part(from, count);
+  };
+  auto x = F::add(F::load(sums + c), F::add(load(row.bias + c), load(row.row_bias + c)));
+  if constexpr (activation == Activation::geglu) {
+    const auto bias = F::add(load(row.gate_bias + c), load(row.gate_row_bias + c));
+    x = F::mul(x, gelu<F>(F::add(F::load(sums + gate_offset + c), bias)));
+  } else {
+    x = activate<F, activation>(x);
+  }
+  if (row.residual != nullptr) x = F::add(x, load(row.residual + c));
+  x = F::mul(x, scale);
+  if constexpr (whole) {
+    F::store(row.out + c, x);
+  } else {
+    F::store_part(row.out + c, x, count);
+  }
+}
+
+template <class Output>
+[[gnu::always_inline]] inline RowOperands<Output> row_operands(const Conv2dProblem& problem,
+                                                               const Conv2dOperands& operands,
+                                                               const TileOutput& tile,
+                                                               std::int64_t row) {
+  const std::int64_t columns = problem.out_columns();
+  const std::int64_t pixels = problem.out_height * problem.out_width;
+  const std::int64_t at = row * columns + tile.first_column;
+  RowOperands<Output> result{kNoBias, kNoBias, kNoBias, kNoBias, nullptr,
+                             static_cast<Output*>(operands.out) + at};
+  if (problem.has_bias) {
+    result.bias = operands.bias + tile.first_column;
+    result.gate_bias = result.bias + columns;
+  }
+  if (problem.has_row_bias) {
+    result.row_bias = operands.row_bias + row / pixels * problem.out_channels + tile.first_column;
+    result.gate_row_bias = result.row_bias + columns;
+  }
+  if (problem.has_residual) result.residual = static_cast<const Output*>(operands.residual) + at;
+  return result;
 }
 
 template <class F, class Output, Activation activation>
 void finish_tile(const Conv2dProblem& problem, const Conv2dOperands& operands,
                  const TileOutput& tile) {
-  const std::int64_t out_columns = problem.out_columns();
-  const std::int64_t pixels = problem.out_height * problem.out_width;
   const auto scale = F::splat(problem.output_scale);
+  const std::int64_t whole = tile.columns / F::width * F::width;
+  const int rest = static_cast<int>(tile.columns - whole);
   for (std::int64_t r = 0; r < tile.rows; ++r) {
-    const std::int64_t row = tile.first_row + r;
-    const std::int64_t at = row * out_columns + tile.first_column;
     const float* sums = tile.sums + r * tile.sums_stride;
-    Output* out = static_cast<Output*>(operands.out) + at;
-    const Output* residual =
-        problem.has_residual ? static_cast<const Output*>(operands.residual) + at : nullptr;
-    const float* bias = problem.has_bias ? operands.bias + tile.first_column : nullptr;
-    const float* row_bias =
-        problem.has_row_bias
-            ? operands.row_bias + row / pixels * problem.out_channels + tile.first_column
-            : nullptr;
-    for (std::int64_t c = 0; c < tile.columns; c += F::width) {
-      const std::int64_t rest = tile.columns - c;
-      const int count = rest < F::width ? static_cast<int>(rest) : F::width;
-      auto x = add_bias<F>(F::load(sums + c), bias == nullptr ? nullptr : bias + c, count);
-      x = add_bias<F>(x, row_bias == nullptr ? nullptr : row_bias + c, count);
-      if constexpr (activation == Activation::geglu) {
-        auto gate = F::load(sums + tile.gate_offset + c);
-        gate = add_bias<F>(gate, bias == nullptr ? nullptr : bias + out_columns + c, count);
-        gate = add_bias<F>(gate, row_bias == nullptr ? nullptr : row_bias + out_columns + c, count);
-        x = F::mul(x, gelu<F>(gate));
-      } else {
-        x = activate<F, activation>(x);
-      }
-      if (residual != nullptr) x = F::add(x, F::load_part(residual + c, count));
-      F::store_part(out + c, F::mul(x, scale), count);
+    const auto row = row_operands<Output>(problem, operands, tile, tile.first_row + r);
+    for (std::int64_t c = 0; c < whole; c += F::width) {
+      finish_vector<F, Output, activation, true>(sums, tile.gate_offset, row, c, F::width, scale);
+    }
+    if (rest != 0) {
+      finish_vector<F, Output, activation, false>(sums, tile.gate_offset, row, whole, rest, scale);
     }
   }
 }
