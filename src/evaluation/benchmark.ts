@@ -96,7 +96,7 @@ async function measure(
 }
 
 /** Smooth numbers of about unit size; token ids count up. */
-function syntheticInputs(graph: Graph) {
+export function syntheticInputs(graph: Graph) {
   return Object.fromEntries(
     Object.entries(graph.inputs).map(([name, { dtype, shape }]) => {
       const length = shape.reduce((product, extent) => product * extent, 1);

@@ -1,0 +1,286 @@
+/**
+ * `npm run bench:peers`: one U-Net step of the same architecture with random weights in Bookend,
+ * PyTorch, OpenVINO and ONNX Runtime, each in a process of its own, with Bookend's ceiling probe
+ * directly before and after every step. See README.md beside this file.
+ */
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { compile } from '../../src/compiler/compile.ts';
+import { BookendError } from '../../src/core/errors.ts';
+import {
+  BUILT_IN_CONFIGURATIONS,
+  type BuiltInConfigurationName,
+} from '../../src/models/configurations.ts';
+import type { Precision } from '../../src/pipelines/request.ts';
+import { measureCeiling } from '../../src/runtime/native/ceiling.ts';
+import { resolveIsa, resolveThreads } from '../../src/runtime/native/cpu.ts';
+import {
+  type Contender,
+  type ContenderPaths,
+  ContenderProcess,
+  contenderName,
+  contendersOf,
+  PEERS,
+  type Peer,
+} from './contender.ts';
+import { EXPORTED_PEERS, exportModel, pythonCommand, whyUnavailable } from './python.ts';
+import { asJson, asText, type Outcome, type Round } from './report.ts';
+import { ceilingType, type StepRequest, stepGraph, stepRequest } from './request.ts';
+
+interface Options {
+  readonly model: BuiltInConfigurationName;
+  readonly size: { readonly width: number; readonly height: number };
+  readonly batch: number;
+  readonly rounds: number;
+  readonly threads?: number;
+  readonly peers: readonly Peer[];
+  readonly precisions: readonly Precision[];
+  readonly folder?: string;
+  readonly interleave: boolean;
+  readonly reduced: boolean;
+  readonly exportOnly: boolean;
+  readonly json: boolean;
+}
+
+const PRECISIONS = ['fp32', 'bf16'] as const;
+const PROBE_SECONDS = 0.15;
+/** Thread pools of some peers spin for a few milliseconds after their work, which a probe would feel. */
+const SETTLE_MS = 50;
+/** In pixels: four levels of a U-Net on latents halve three times without remainder. */
+const SIZE_STEP = 64;
+
+const program = new Command('compare')
+  .description('time a U-Net step in Bookend and its peers')
+  .addOption(new Option('-m, --model <model>').choices(BUILT_IN_CONFIGURATIONS).default('sd-1.5'))
+  .option('--size <WxH>', 'image size in pixels', pixels, { width: 512, height: 512 })
+  .option('-b, --batch <b>', 'latents a step', wholeNumber, 2)
+  .option('-r, --rounds <n>', 'steps that count, each', wholeNumber, 5)
+  .option('--threads <n>', 'default: one per core', wholeNumber)
+  .option('--peers <list>', `of ${PEERS.join(',')}`, listOf(PEERS), [
+    'bookend',
+    'pytorch',
+    'openvino',
+    'onnxruntime',
+  ])
+  .option('--precisions <list>', `of ${PRECISIONS.join(',')}`, listOf(PRECISIONS), PRECISIONS)
+  .option('--folder <dir>', 'keep exported models there, and use them again')
+  .option('--interleave', 'all contenders in memory at once, a round of each in turn', false)
+  .option('--reduced', 'a tenth of the channels, to try the benchmark itself', false)
+  .option('--export-only', 'only write the models below --folder', false)
+  .option('--json', 'print one JSON object as the last line', false)
+  .action(main);
+
+async function main(options: Options): Promise<void> {
+  const threads = resolveThreads(options.threads);
+  const request = stepRequest({ ...options, threads });
+  const root = options.folder ?? (await temporaryFolder());
+  try {
+    const paths = await writeRequest(root, request);
+    const { ready, outcomes } = await prepare(options, paths);
+    if (options.exportOnly) return report(outcomes);
+    const compare = options.interleave ? compareInterleaved : compareInTurn;
+    outcomes.push(...(await compare(ready, paths, options.rounds, threads)));
+    const comparison = {
+      cpu: cpus()[0]?.model.trim() ?? 'unknown',
+      isa: resolveIsa(),
+      request,
+      interleaved: options.interleave,
+      flops: stepFlops(request),
+      outcomes: inOrder(outcomes, contendersOf(options.peers, options.precisions)),
+    };
+    process.stdout.write(`${asText(comparison)}\n`);
+    if (options.json) process.stdout.write(`${JSON.stringify(asJson(comparison))}\n`);
+    report(outcomes);
+  } finally {
+    if (options.folder === undefined) await rm(root, { recursive: true, force: true });
+  }
+}
+
+/** A missing package is no failure: its peer was left out and the table says so. */
+function report(outcomes: readonly Outcome[]): void {
+  if (outcomes.some(({ outcome }) => outcome === 'failed')) process.exitCode = 1;
+}
+
+/** Several GB may lie here, so an interrupted run takes it away too. */
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'bookend-peers-'));
+  process.once('SIGINT', () => {
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(130);
+  });
+  return folder;
+}
+
+/** Models of one request share a folder; those of an older request of the same name go. */
+async function writeRequest(root: string, request: StepRequest): Promise<ContenderPaths> {
+  const { model, batch, height, width } = request;
+  const folder = join(root, `${model}-${batch}x${height}x${width}`);
+  const requestFile = join(folder, 'request.json');
+  const text = JSON.stringify(request);
+  if ((await readFile(requestFile, 'utf8').catch(() => '')) !== text) {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await writeFile(requestFile, text);
+  }
+  return { python: pythonCommand(), requestFile, folder };
+}
+
+function inOrder(outcomes: readonly Outcome[], order: readonly Contender[]): Outcome[] {
+  const at = (one: Contender) =>
+    order.findIndex(({ peer, precision }) => peer === one.peer && precision === one.precision);
+  return [...outcomes].sort((a, b) => at(a) - at(b));
+}
+
+/** Leaves out the contenders whose packages are missing, and exports models for the others. */
+async function prepare(options: Options, paths: ContenderPaths) {
+  const ready: Contender[] = [];
+  const outcomes: Outcome[] = [];
+  for (const peer of options.peers) {
+    const contenders = contendersOf([peer], options.precisions);
+    const missing = await whyUnavailable(peer, paths.python);
+    if (missing !== undefined) {
+      note(`${peer} skipped: ${missing}`);
+      outcomes.push(...contenders.map((one) => failure(one, 'skipped', missing)));
+      continue;
+    }
+    try {
+      if (EXPORTED_PEERS.includes(peer) && contenders.length > 0) {
+        note(`${peer}: exporting, unless it is there`);
+        await exportModel(peer, paths);
+      }
+      ready.push(...contenders);
+    } catch (error) {
+      outcomes.push(...contenders.map((one) => failure(one, 'failed', reasonOf(error))));
+    }
+  }
+  return { ready, outcomes };
+}
+
+/** Takes no more memory than the largest contender. */
+async function compareInTurn(
+  contenders: readonly Contender[],
+  paths: ContenderPaths,
+  rounds: number,
+  threads: number,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const contender of contenders) {
+    outcomes.push(...(await compareInterleaved([contender], paths, rounds, threads)));
+  }
+  return outcomes;
+}
+
+interface Running {
+  readonly process: ContenderProcess;
+  readonly rounds: Round[];
+  peakMemory: number;
+}
+
+/** Whatever slows the machine down for a while then meets every contender. */
+async function compareInterleaved(
+  contenders: readonly Contender[],
+  paths: ContenderPaths,
+  rounds: number,
+  threads: number,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  let running: Running[] = [];
+  for (const contender of contenders) {
+    note(`${contenderName(contender)}: loading and warming up`);
+    try {
+      const process = await ContenderProcess.start(contender, paths);
+      running.push({ process, rounds: [], peakMemory: 0 });
+    } catch (error) {
+      outcomes.push(failure(contender, 'failed', reasonOf(error)));
+    }
+  }
+  for (let round = 0; round < rounds; round++) {
+    const alive: Running[] = [];
+    for (const one of running) {
+      try {
+        await measureRound(one, threads);
+        alive.push(one);
+      } catch (error) {
+        outcomes.push(failure(one.process.contender, 'failed', reasonOf(error)));
+        await one.process.close();
+      }
+    }
+    running = alive;
+  }
+  for (const one of running) await one.process.close();
+  return outcomes.concat(
+    running.map(({ process: { contender, introduction }, rounds, peakMemory }) => ({
+      ...contender,
+      outcome: 'measured',
+      introduction,
+      rounds,
+      peakMemory,
+    })),
+  );
+}
+
+async function measureRound(one: Running, threads: number): Promise<void> {
+  const { contender } = one.process;
+  const probe = async () => {
+    await sleep(SETTLE_MS);
+    const isa = resolveIsa();
+    return measureCeiling(ceilingType(contender.precision), {
+      isa,
+      threads,
+      seconds: PROBE_SECONDS,
+    });
+  };
+  const before = await probe();
+  const { seconds, peakMemory } = await one.process.step();
+  const after = await probe();
+  one.rounds.push({ ceiling: (before + after) / 2, seconds });
+  one.peakMemory = peakMemory;
+  const giga = ((before + after) / 2e9).toFixed(0);
+  note(`${contenderName(contender)}: ${seconds.toFixed(3)} s, ceiling ${giga} GFLOP/s`);
+}
+
+function stepFlops(request: StepRequest): number {
+  const { instructions } = compile(stepGraph(request));
+  return instructions.reduce((sum, { flops }) => sum + flops, 0);
+}
+
+function failure(contender: Contender, outcome: 'failed' | 'skipped', reason: string): Outcome {
+  return { ...contender, outcome, reason };
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof BookendError) return error.message;
+  throw error;
+}
+
+function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new InvalidArgumentError('Pass a whole number of at least 1.');
+}
+
+function pixels(text: string): Options['size'] {
+  const [width, height] = text.split('x').map(Number);
+  const fits = (extent: number) => extent >= SIZE_STEP && extent % SIZE_STEP === 0;
+  if (/^\d+x\d+$/.test(text) && fits(width) && fits(height)) return { width, height };
+  throw new InvalidArgumentError(`Pass width x height, multiples of ${SIZE_STEP}: 512x512.`);
+}
+
+function listOf<T extends string>(allowed: readonly T[]): (text: string) => readonly T[] {
+  return (text) =>
+    text.split(',').map((name) => {
+      const found = allowed.find((candidate) => candidate === name);
+      if (found !== undefined) return found;
+      throw new InvalidArgumentError(`Pass a list of ${allowed.join(', ')}.`);
+    });
+}
+
+await program.parseAsync();
