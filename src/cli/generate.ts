@@ -1,97 +1,50 @@
 import { basename } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import { readImage } from '../io/image.ts';
 import { writePng } from '../io/png.ts';
 import { type ImageToImageRequest, imageToImage } from '../pipelines/image-to-image.ts';
 import { inpaint } from '../pipelines/inpaint.ts';
 import { type LoadedModel, loadModel } from '../pipelines/load.ts';
-import type { GenerationResult, Precision, StepEnd } from '../pipelines/request.ts';
+import type { GenerationResult, StepEnd } from '../pipelines/request.ts';
 import { textToImage } from '../pipelines/text-to-image.ts';
 import { unconditional } from '../pipelines/unconditional.ts';
-import { type SchedulerName, schedulerNames } from '../schedulers/index.ts';
+import { addGenerateOptions, type GenerateOptions } from './generate-options.ts';
 import { formatParameters, imagePath, requireWritable } from './image-files.ts';
 import { interruptSignal } from './interrupt.ts';
-import { EMBEDDED_MODEL, resolveModel } from './models.ts';
-import { numberBetween, wholeNumber } from './options.ts';
-import { print, printJson } from './output.ts';
-import { createProgress, type Progress } from './progress.ts';
-
-interface GenerateOptions {
-  readonly model: string;
-  readonly precision?: Precision;
-  readonly steps: number;
-  readonly guidance: number;
-  readonly seed?: number;
-  readonly scheduler?: SchedulerName;
-  readonly width?: number;
-  readonly height?: number;
-  readonly negative?: string;
-  readonly count: number;
-  readonly eta: number;
-  readonly clipSkip: number;
-  readonly image?: string;
-  readonly strength?: number;
-  readonly mask?: string;
-  readonly variant?: string;
-  readonly tokenizer?: string;
-  readonly prediction?: 'epsilon' | 'v_prediction';
-  readonly download?: boolean;
-  readonly threads?: number;
-  readonly out: string;
-  readonly json?: boolean;
-}
+import { resolveModel } from './models.ts';
+import { note, print, printJson } from './output.ts';
+import { createProgress, formatDuration, type Progress } from './progress.ts';
 
 /** `bookend generate PROMPT`: images from text, from text and an image, or from nothing. */
 export function addGenerateCommand(program: Command): void {
-  program
+  const command = program
     .command('generate')
-    .description('make images from a prompt')
-    .argument('[prompt]', 'what to draw; unconditional models take none', '')
-    .option(
-      '-m, --model <model>',
-      'folder, single .safetensors file, hub id or "emoji"',
-      EMBEDDED_MODEL,
-    )
-    .addOption(
-      new Option('-p, --precision <precision>', "default: the CPU's best").choices([
-        'fp32',
-        'bf16',
-      ]),
-    )
-    .option('-s, --steps <n>', 'scheduler steps', wholeNumber(1), 50)
-    .option('-g, --guidance <scale>', '1 turns guidance off', numberBetween(0, 1000), 7.5)
-    .option('--seed <s>', 'image i uses s + i; random by default', wholeNumber(0))
-    .addOption(new Option('--scheduler <name>', "default: the model's own").choices(schedulerNames))
-    .option('--width <pixels>', "default: the model's own", wholeNumber(8))
-    .option('--height <pixels>', "default: the model's own", wholeNumber(8))
-    .option('-n, --negative <prompt>', 'what not to draw')
-    .option('-c, --count <n>', 'images', wholeNumber(1), 1)
-    .option('--eta <eta>', "DDIM's noise share", numberBetween(0, 1), 0)
-    .option('--clip-skip <n>', 'last text encoder layers to leave out', wholeNumber(0), 0)
-    .option('-i, --image <file>', 'start from this image')
-    .option('--strength <share>', 'how much of the image to redraw', numberBetween(0, 1))
-    .option('--mask <file>', 'repaint only where this is bright')
-    .option('--variant <name>', 'weights such as fp16 in model.fp16.safetensors')
-    .option('--tokenizer <folder>', 'CLIP vocabulary, for single-file checkpoints')
-    .addOption(
-      new Option('--prediction <type>', 'what a single-file U-Net predicts').choices([
-        'epsilon',
-        'v_prediction',
-      ]),
-    )
-    .option('--download', 'fetch a hub id that is not in the cache')
-    .option('--threads <n>', 'default: one per core', wholeNumber(1))
-    .option('-o, --out <file>', 'PNG file; several images are numbered', 'bookend.png')
-    .option('--json', 'print one JSON object as the last line')
-    .action(generate);
+    .summary('make images from a prompt')
+    .description('Make images from a prompt, from a prompt and an image, or from noise alone.')
+    .argument('[prompt]', 'what to draw, with weights as in "a (red:1.3) apple"')
+    .addHelpText('after', EXAMPLES);
+  addGenerateOptions(command).action((prompt: string | undefined, options: GenerateOptions) =>
+    generate(prompt ?? '', options),
+  );
 }
+
+const EXAMPLES = `
+Examples:
+  bookend generate "red apple" --seed 7 --out apple.png
+  bookend generate "a fox in the snow" --model ./sd-1.5 --steps 30 --scheduler dpmpp-2m
+  bookend generate "winter" --model ./sd-1.5 --image photo.jpg --strength 0.6
+  bookend generate "a hat" --model ./sd-1.5 --image photo.jpg --mask head.png
+
+Paths of the images go to stdout, progress to stderr. Exit status: 0 done, 1 failed, 2 wrong usage,
+130 interrupted.`;
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
   await requireWritable(options.out);
   const interrupt = interruptSignal();
   let model: LoadedModel | undefined;
   try {
+    note(`Loading ${options.model}`);
     model = await loadModel(await resolveModel(options.model), {
       precision: options.precision,
       variant: options.variant,
@@ -193,5 +146,9 @@ async function save(
   }
   if (options.json) {
     printJson({ images: files, seed: seeds[0], seeds, schedule, timings, peakMemory });
+  } else {
+    const memory = (peakMemory / 2 ** 20).toFixed(0);
+    const seconds = formatDuration(timings.total);
+    note(`Seed ${seeds[0]}, ${schedule[0]}, ${seconds} in all, peak memory ${memory} MiB`);
   }
 }

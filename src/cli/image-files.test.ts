@@ -9,6 +9,8 @@ test('one image keeps its name, several are numbered', () => {
 
 test('an output that cannot be written is refused before the work', async () => {
   await assert.rejects(requireWritable('no/such/folder/x.png'), { code: 'io' });
+  await assert.rejects(requireWritable('package.json/x.png'), { code: 'io' });
+  await requireWritable('x.png');
   await assert.rejects(requireWritable('x.jpg'), { code: 'invalid-argument' });
 });
 

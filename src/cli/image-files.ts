@@ -21,7 +21,8 @@ export async function requireWritable(out: string): Promise<void> {
   }
   const folder = dirname(resolve(out));
   try {
-    await access(folder, constants.W_OK);
+    // With the slash, a file in the folder's place is refused too.
+    await access(`${folder}/`, constants.W_OK);
   } catch (cause) {
     throw new BookendError(
       'io',

@@ -1,13 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { BookendError } from '../core/errors.ts';
 import { elementCount, formatShape } from '../core/shape.ts';
 import { floats } from '../core/tensor.ts';
 import { openCheckpoint } from '../io/checkpoint.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
 import type { TensorSource } from '../io/tensor-source.ts';
 import { openModelParts } from '../pipelines/model-parts.ts';
-import { schedulerFromConfig } from '../schedulers/index.ts';
+import { type SchedulerJson, schedulerFromConfig } from '../schedulers/index.ts';
 import { resolveModel } from './models.ts';
 import { formatTable, print, printJson } from './output.ts';
 
@@ -93,9 +94,19 @@ async function describe(path: string, options: InspectOptions) {
     const source = await parts.weights(component);
     components.push(await summarize(component, architecture, source, options));
   }
-  const scheduler = schedulerFromConfig(await parts.schedulerConfig());
   const kind = parts.has('text_encoder') ? 'Stable Diffusion' : 'unconditional diffusion';
-  return { kind, components, scheduler: `${scheduler.name} (${scheduler.predictionType})` };
+  return { kind, components, scheduler: describeScheduler(await parts.schedulerConfig()) };
+}
+
+/** Its name and prediction type; the reason where Bookend does not run it. */
+function describeScheduler(json: SchedulerJson): string {
+  try {
+    const { name, predictionType } = schedulerFromConfig(json);
+    return `${name} (${predictionType})`;
+  } catch (error) {
+    if (error instanceof BookendError) return `not supported: ${error.message}`;
+    throw error;
+  }
 }
 
 /** A folder with an index, a hub id, or a single file with a U-Net inside; else bare tensors. */

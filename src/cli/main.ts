@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import process, { exit, stdout } from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './bench.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGenerateCommand } from './generate.ts';
 import { addInspectCommand } from './inspect.ts';
 import { packageRoot } from './models.ts';
-import { describeError, EXIT, exitStatus } from './output.ts';
+import { describeError, EXIT, exitStatus, note } from './output.ts';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
 
@@ -22,6 +23,12 @@ for (const add of [addGenerateCommand, addInspectCommand, addBenchCommand, addDo
 }
 for (const command of program.commands) command.exitOverride().showHelpAfterError(false);
 
+// Whoever reads our output may have seen enough: `bookend inspect … | head`.
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  exit(EXIT.done);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -29,7 +36,7 @@ try {
     // Commander has said what is wrong; help and version are no errors.
     process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   } else {
-    process.stderr.write(`${describeError(error)}\n`);
+    note(describeError(error));
     process.exitCode = exitStatus(error);
   }
 }

@@ -1,4 +1,4 @@
-import { stdout } from 'node:process';
+import { stderr, stdout } from 'node:process';
 import { BookendError, type ErrorCode } from '../core/errors.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -23,6 +23,11 @@ export function describeError(error: unknown): string {
 /** A line of the result. */
 export function print(line: string): void {
   stdout.write(`${line}\n`);
+}
+
+/** A line about the work, for people. */
+export function note(line: string): void {
+  stderr.write(`${line}\n`);
 }
 
 /** The last line of `--json` runs. */

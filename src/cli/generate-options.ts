@@ -1,0 +1,84 @@
+import { type Command, Option } from 'commander';
+import type { Precision } from '../pipelines/request.ts';
+import { type SchedulerName, schedulerNames } from '../schedulers/index.ts';
+import { EMBEDDED_MODEL } from './models.ts';
+import { numberBetween, wholeNumber } from './options.ts';
+
+export interface GenerateOptions {
+  readonly model: string;
+  readonly precision?: Precision;
+  readonly steps: number;
+  readonly guidance: number;
+  readonly seed?: number;
+  readonly scheduler?: SchedulerName;
+  readonly width?: number;
+  readonly height?: number;
+  readonly negative?: string;
+  readonly count: number;
+  readonly eta: number;
+  readonly clipSkip: number;
+  readonly image?: string;
+  readonly strength?: number;
+  readonly mask?: string;
+  readonly variant?: string;
+  readonly tokenizer?: string;
+  readonly prediction?: 'epsilon' | 'v_prediction';
+  readonly download?: boolean;
+  readonly threads?: number;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+const PREDICTIONS = ['epsilon', 'v_prediction'];
+
+/** The options of `bookend generate`, in the groups that its help shows. */
+export function addGenerateOptions(command: Command): Command {
+  command
+    .optionsGroup('What to draw:')
+    .option('-n, --negative <prompt>', 'what not to draw')
+    .option('-c, --count <n>', 'how many images', wholeNumber(1), 1)
+    .option('--seed <s>', 'image i uses s + i (default: random)', wholeNumber(0))
+    .option('--width <pixels>', "a multiple of 8 (default: the model's own)", wholeNumber(1))
+    .option('--height <pixels>', "a multiple of 8 (default: the model's own)", wholeNumber(1));
+  command
+    .optionsGroup('From an image:')
+    .option('-i, --image <file>', 'start from this PNG, JPEG or WebP')
+    .option('--strength <share>', 'how much to redraw (default: 0.8)', numberBetween(0, 1))
+    .option('--mask <file>', 'repaint only where this is bright (default strength: 1)');
+  command
+    .optionsGroup('How to draw:')
+    .option('-s, --steps <n>', 'steps of the scheduler', wholeNumber(1), 50)
+    .option('-g, --guidance <scale>', '1 turns guidance off', numberBetween(0, 1000), 7.5)
+    .addOption(
+      new Option('--scheduler <name>', "what decides the steps (default: the model's own)").choices(
+        schedulerNames,
+      ),
+    )
+    .option('--eta <share>', 'noise that ddim adds, 0 to 1', numberBetween(0, 1), 0)
+    .option('--clip-skip <n>', 'layers of the text encoder to leave out', wholeNumber(0), 0);
+  command
+    .optionsGroup('With which model:')
+    .option(
+      '-m, --model <model>',
+      'a folder, a .safetensors file, a hub id, or "emoji", which comes with Bookend',
+      EMBEDDED_MODEL,
+    )
+    .option('--variant <name>', 'weights such as fp16 in model.fp16.safetensors')
+    .option('--download', 'fetch a hub id that is not in the cache')
+    .option('--tokenizer <folder>', 'CLIP vocabulary, which single files lack')
+    .addOption(
+      new Option('--prediction <type>', 'what a single-file U-Net predicts').choices(PREDICTIONS),
+    );
+  command
+    .optionsGroup('On this machine:')
+    .addOption(
+      new Option('-p, --precision <name>', "to compute in (default: the CPU's best)").choices([
+        'fp32',
+        'bf16',
+      ]),
+    )
+    .option('--threads <n>', 'to compute with (default: one for each core)', wholeNumber(1))
+    .option('-o, --out <file>', 'a PNG; several images are numbered', 'bookend.png')
+    .option('--json', 'print one JSON object as the last line');
+  return command;
+}

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
+
+export interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What `--json` prints: the last line. */
+  json(): Record<string, unknown>;
+}
+
+export interface RunSettings {
+  /** Sends SIGINT as soon as this appears on stderr. */
+  readonly interruptAt?: string;
+  /** Largest file that may be written, in blocks of 512 bytes: a disk that fills up. */
+  readonly fileBlocks?: number;
+}
+
+/** Runs `bookend ARGS` as its own process. */
+export function runBookend(args: readonly string[], settings: RunSettings = {}): Promise<Outcome> {
+  const { interruptAt, fileBlocks } = settings;
+  const command = [process.execPath, MAIN, ...args];
+  // POSIX counts 512-byte blocks, which only a POSIX shell does for sure.
+  const limited = ['sh', '-c', `ulimit -f ${fileBlocks}; exec "$@"`, 'sh', ...command];
+  const [program, ...rest] = fileBlocks === undefined ? command : limited;
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  let interrupted = false;
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+    if (interrupted || interruptAt === undefined || !stderr.includes(interruptAt)) return;
+    interrupted = true;
+    child.kill('SIGINT');
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => {
+      const json = () => JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
+      resolve({ status, stdout, stderr, json });
+    });
+  });
+}
