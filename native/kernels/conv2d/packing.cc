@@ -18,19 +18,27 @@ std::int64_t channel_of_lane(const PanelLayout& layout, std::int64_t panel, int 
   return lane < lanes ? column : layout.columns + column;
 }
 
+// Every layout packs 4 bytes of consecutive channels.
+template <class Packed>
+constexpr std::int64_t kPack = 4 / sizeof(Packed);
+
 // Where one lane's depths of one source begin, and how far apart they lie, in elements.
 template <class Packed>
 struct Lane {
   Packed* out;
   std::int64_t tap_stride, step_stride;
-  int pack;
+
+  Packed* at(std::int64_t channel) const {
+    const auto c = static_cast<std::uint64_t>(channel);  // unsigned, to divide by a shift
+    return out + static_cast<std::int64_t>(c / kPack<Packed>) * step_stride + c % kPack<Packed>;
+  }
 };
 
 template <class Source, class Packed>
 void pack_channels(const Source* weights, std::int64_t begin, std::int64_t end, std::int64_t taps,
                    const Lane<Packed>& lane) {
   for (std::int64_t c = begin; c < end; ++c) {
-    Packed* out = lane.out + (c / lane.pack) * lane.step_stride + c % lane.pack;
+    Packed* out = lane.at(c);
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       convert(widen(weights[c * taps + tap]), out + tap * lane.tap_stride);
     }
@@ -40,7 +48,7 @@ void pack_channels(const Source* weights, std::int64_t begin, std::int64_t end, 
 template <class Packed>
 void pack_zeros(std::int64_t begin, std::int64_t end, std::int64_t taps, const Lane<Packed>& lane) {
   for (std::int64_t c = begin; c < end; ++c) {
-    Packed* out = lane.out + (c / lane.pack) * lane.step_stride + c % lane.pack;
+    Packed* out = lane.at(c);
     for (std::int64_t tap = 0; tap < taps; ++tap) convert(0.0f, out + tap * lane.tap_stride);
   }
 }
@@ -48,16 +56,15 @@ void pack_zeros(std::int64_t begin, std::int64_t end, std::int64_t taps, const L
 // Channels of a source are packed in blocks small enough that the cache lines which all lanes of a
 // panel share stay in the first-level cache until every lane has written its part.
 std::int64_t block_of_channels(const PanelLayout& layout) {
-  const std::int64_t unit = layout.shape.pack;
-  const std::int64_t block = 128 / layout.taps / unit * unit;
-  return block < unit ? unit : block;
+  const std::int64_t block = 128 / layout.taps / 4 * 4;
+  return block < 4 ? 4 : block;
 }
 
 template <class Source, class Packed>
 void pack_panel(const PanelLayout& layout, const Source* weights, std::int64_t panel, Packed* out) {
   const int vectors = layout.vectors_of(panel);
   const int lanes = vectors * layout.shape.width;
-  const int pack = layout.shape.pack;
+  constexpr std::int64_t pack = kPack<Packed>;
   const std::int64_t depth = (layout.channels[0] + layout.channels[1]) * layout.taps;
   for (int source = 0; source < 2; ++source) {
     const std::int64_t channels = layout.channels[source];
@@ -70,7 +77,7 @@ void pack_panel(const PanelLayout& layout, const Source* weights, std::int64_t p
       const std::int64_t stop = end < channels ? end : channels;
       for (int lane = 0; lane < lanes; ++lane) {
         const Lane<Packed> place{out + source_offset + lane * pack,
-                                 layout.steps[source] * lanes * pack, lanes * pack, pack};
+                                 layout.steps[source] * lanes * pack, lanes * pack};
         const std::int64_t channel = channel_of_lane(layout, panel, vectors, lane);
         if (channel < 0) {
           pack_zeros(begin, end, layout.taps, place);

@@ -8,6 +8,7 @@
 namespace bookend {
 
 #if defined(__x86_64__)
+extern const Probe kProbeAmxBf16;
 extern const Probe kProbeAvx512NativeBf16, kProbeAvx512F32, kProbeAvx512Bf16;
 extern const Probe kProbeAvx2F32, kProbeAvx2Bf16;
 #endif
@@ -17,6 +18,7 @@ namespace {
 
 const Probe* const kProbes[] = {
 #if defined(__x86_64__)
+    &kProbeAmxBf16,
     &kProbeAvx512NativeBf16,
     &kProbeAvx512F32,
     &kProbeAvx512Bf16,
@@ -39,6 +41,7 @@ double seconds_now() {
 double probe_flops(Isa limit, DType type, ThreadPool& pool, double seconds) {
   for (const Probe* probe : kProbes) {
     if (probe->isa > limit || probe->type != type) continue;
+    if (isa_missing(probe->isa) != nullptr) continue;  // what is emulated has no ceiling
     std::atomic<std::int64_t> looks{0};
     std::atomic<float> sink{0.0f};
     const double start = seconds_now();
