@@ -7,29 +7,25 @@ import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { compile } from '../../src/compiler/compile.ts';
-import { BookendError } from '../../src/core/errors.ts';
 import {
   BUILT_IN_CONFIGURATIONS,
   type BuiltInConfigurationName,
 } from '../../src/models/configurations.ts';
 import type { Precision } from '../../src/pipelines/request.ts';
-import { measureCeiling } from '../../src/runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../../src/runtime/native/cpu.ts';
 import {
   type Contender,
   type ContenderPaths,
-  ContenderProcess,
-  contenderName,
   contendersOf,
   PEERS,
   type Peer,
 } from './contender.ts';
+import { compareInTurn, compareInterleaved, failure, note, reasonOf } from './measure.ts';
 import { EXPORTED_PEERS, exportModel, pythonCommand, whyUnavailable } from './python.ts';
-import { asJson, asText, type Outcome, type Round } from './report.ts';
-import { ceilingType, type StepRequest, stepGraph, stepRequest } from './request.ts';
+import { asJson, asText, type Outcome } from './report.ts';
+import { type StepRequest, stepGraph, stepRequest } from './request.ts';
 
 interface Options {
   readonly model: BuiltInConfigurationName;
@@ -47,9 +43,6 @@ interface Options {
 }
 
 const PRECISIONS = ['fp32', 'bf16'] as const;
-const PROBE_SECONDS = 0.15;
-/** Thread pools of some peers spin for a few milliseconds after their work, which a probe would feel. */
-const SETTLE_MS = 50;
 /** In pixels: four levels of a U-Net on latents halve three times without remainder. */
 const SIZE_STEP = 64;
 
@@ -72,6 +65,8 @@ const program = new Command('compare')
   .option('--reduced', 'a tenth of the channels, to try the benchmark itself', false)
   .option('--export-only', 'only write the models below --folder', false)
   .option('--json', 'print one JSON object as the last line', false)
+  // Wrong usage is 2; asking for help is none.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(main);
 
 async function main(options: Options): Promise<void> {
@@ -160,105 +155,9 @@ async function prepare(options: Options, paths: ContenderPaths) {
   return { ready, outcomes };
 }
 
-/** Takes no more memory than the largest contender. */
-async function compareInTurn(
-  contenders: readonly Contender[],
-  paths: ContenderPaths,
-  rounds: number,
-  threads: number,
-): Promise<Outcome[]> {
-  const outcomes: Outcome[] = [];
-  for (const contender of contenders) {
-    outcomes.push(...(await compareInterleaved([contender], paths, rounds, threads)));
-  }
-  return outcomes;
-}
-
-interface Running {
-  readonly process: ContenderProcess;
-  readonly rounds: Round[];
-  peakMemory: number;
-}
-
-/** Whatever slows the machine down for a while then meets every contender. */
-async function compareInterleaved(
-  contenders: readonly Contender[],
-  paths: ContenderPaths,
-  rounds: number,
-  threads: number,
-): Promise<Outcome[]> {
-  const outcomes: Outcome[] = [];
-  let running: Running[] = [];
-  for (const contender of contenders) {
-    note(`${contenderName(contender)}: loading and warming up`);
-    try {
-      const process = await ContenderProcess.start(contender, paths);
-      running.push({ process, rounds: [], peakMemory: 0 });
-    } catch (error) {
-      outcomes.push(failure(contender, 'failed', reasonOf(error)));
-    }
-  }
-  for (let round = 0; round < rounds; round++) {
-    const alive: Running[] = [];
-    for (const one of running) {
-      try {
-        await measureRound(one, threads);
-        alive.push(one);
-      } catch (error) {
-        outcomes.push(failure(one.process.contender, 'failed', reasonOf(error)));
-        await one.process.close();
-      }
-    }
-    running = alive;
-  }
-  for (const one of running) await one.process.close();
-  return outcomes.concat(
-    running.map(({ process: { contender, introduction }, rounds, peakMemory }) => ({
-      ...contender,
-      outcome: 'measured',
-      introduction,
-      rounds,
-      peakMemory,
-    })),
-  );
-}
-
-async function measureRound(one: Running, threads: number): Promise<void> {
-  const { contender } = one.process;
-  const probe = async () => {
-    await sleep(SETTLE_MS);
-    const isa = resolveIsa();
-    return measureCeiling(ceilingType(contender.precision), {
-      isa,
-      threads,
-      seconds: PROBE_SECONDS,
-    });
-  };
-  const before = await probe();
-  const { seconds, peakMemory } = await one.process.step();
-  const after = await probe();
-  one.rounds.push({ ceiling: (before + after) / 2, seconds });
-  one.peakMemory = peakMemory;
-  const giga = ((before + after) / 2e9).toFixed(0);
-  note(`${contenderName(contender)}: ${seconds.toFixed(3)} s, ceiling ${giga} GFLOP/s`);
-}
-
 function stepFlops(request: StepRequest): number {
   const { instructions } = compile(stepGraph(request));
   return instructions.reduce((sum, { flops }) => sum + flops, 0);
-}
-
-function failure(contender: Contender, outcome: 'failed' | 'skipped', reason: string): Outcome {
-  return { ...contender, outcome, reason };
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof BookendError) return error.message;
-  throw error;
-}
-
-function note(text: string): void {
-  process.stderr.write(`${text}\n`);
 }
 
 function wholeNumber(text: string): number {
@@ -283,4 +182,9 @@ function listOf<T extends string>(allowed: readonly T[]): (text: string) => read
     });
 }
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  note(reasonOf(error));
+  process.exitCode = 1;
+}
