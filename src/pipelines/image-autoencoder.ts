@@ -7,7 +7,7 @@ import {
 import type { AutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
 import { type Compile, CompiledModel } from './compiled-model.ts';
 import { type LatentShape, latentCount } from './latents.ts';
-import { blendTiles, planTiles } from './tiles.ts';
+import { planTiles, TileBlender, type TileOrigin } from './tiles.ts';
 
 /** Pixels, [batch, height, width, 3] channels-last, -1 to 1. */
 export interface PixelBatch {
@@ -98,14 +98,16 @@ export class ImageAutoencoder {
     const size = { batch: 1, height: tiles.height, width: tiles.width };
     const { downscale, outChannels } = this.config;
     return this.#decoder.use(size, async (decoder) => {
-      const decoded: Float32Array[] = [];
-      for (const origin of tiles.origins) {
+      const decodeTile = async (origin: TileOrigin) => {
         const piece = cut(latents, shape, origin, size);
         const input = tensor('f32', [1, size.height, size.width, shape.channels], piece);
         const { sample } = await decoder.run({ latents: input }, { signal });
-        decoded.push(sample.data as Float32Array);
-      }
-      return blendTiles(decoded, tiles, shape, downscale, outChannels);
+        return sample.data as Float32Array;
+      };
+      if (tiles.origins.length === 1) return decodeTile(tiles.origins[0]);
+      const blender = new TileBlender(tiles, shape, downscale, outChannels);
+      for (const origin of tiles.origins) blender.add(await decodeTile(origin), origin);
+      return blender.finish();
     });
   }
 }

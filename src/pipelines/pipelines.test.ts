@@ -12,6 +12,7 @@ import {
   type StepEnd,
   UnconditionalPipeline,
 } from '../index.ts';
+import { hashedInput } from '../models/random-weights.ts';
 
 const SIZE = { width: 32, height: 32 };
 const FP32 = { precision: 'fp32' } as const;
@@ -183,6 +184,23 @@ test('pictures that do not fit are refused', async () => {
   await assert.rejects(repaint('x', { ...QUICK, image, mask }), { code: 'invalid-image' });
   await redraw.dispose();
   await repaint.dispose();
+});
+
+test('a large image is decoded in tiles that blend into nearly what it is in one piece', async () => {
+  const shape = { batch: 1, height: 12, width: 16, channels: 4 };
+  const latents = hashedInput('tiles', [1, 12, 16, 4]).data as Float32Array;
+  const whole = await pipe.model.autoencoder.decode(latents, shape);
+  const tiled = await pipe.model.autoencoder.decode(latents, shape, { tileSize: 12 });
+  assert.deepEqual([tiled.height, tiled.width], [96, 128]);
+  let error = 0;
+  let norm = 0;
+  for (const [i, value] of whole.data.entries()) {
+    error += (tiled.data[i] - value) ** 2;
+    norm += value ** 2;
+  }
+  // Norms and attention see a tile alone, so it is never the same.
+  const relative = Math.sqrt(error / norm);
+  assert.ok(relative > 0 && relative < 0.5, `off by ${relative}`);
 });
 
 test('image-to-image scales the picture to the size asked for', async () => {

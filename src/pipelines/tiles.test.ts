@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { blendTiles, planTiles } from './tiles.ts';
+import { planTiles, TileBlender } from './tiles.ts';
 
 test('an image no larger than a tile is one tile', () => {
   const plan = planTiles({ height: 64, width: 48 }, 96);
@@ -33,7 +33,11 @@ test('tiles cut from one image blend back into it', () => {
       return pixel(top * scale + y, left * scale + x, i % 3);
     }),
   );
-  const blended = blendTiles(tiles, plan, image, scale, 3);
+  const blender = new TileBlender(plan, image, scale, 3);
+  tiles.forEach((tile, i) => {
+    blender.add(tile, plan.origins[i]);
+  });
+  const blended = blender.finish();
   assert.equal(blended.length, 26 * 18 * 3);
   blended.forEach((value, i) => {
     const at = Math.floor(i / 3);

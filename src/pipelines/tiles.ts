@@ -36,38 +36,55 @@ function starts(extent: number, tile: number): number[] {
 }
 
 /**
- * Puts decoded tiles together: every pixel is the average of the tiles over it, weighted by the
- * distance to the tile's edge, so that seams fade over the whole overlap.
+ * Puts decoded tiles together, one at a time: every pixel is the average of the tiles over it,
+ * weighted by the distance to the tile's edge, so that seams fade over the whole overlap.
  */
-export function blendTiles(
-  tiles: readonly Float32Array[],
-  plan: TilePlan,
-  image: Extent,
-  scale: number,
-  channels: number,
-): Float32Array {
-  if (tiles.length === 1) return tiles[0];
-  const width = image.width * scale;
-  const sum = new Float32Array(image.height * scale * width * channels);
-  const weight = new Float32Array(image.height * scale * width);
-  const [tileHeight, tileWidth] = [plan.height * scale, plan.width * scale];
-  tiles.forEach((tile, index) => {
-    const { top, left } = plan.origins[index];
-    for (let y = 0; y < tileHeight; y++) {
-      for (let x = 0; x < tileWidth; x++) {
-        const share = rampUp(y, tileHeight) * rampUp(x, tileWidth);
-        const pixel = (top * scale + y) * width + left * scale + x;
-        weight[pixel] += share;
+export class TileBlender {
+  readonly #scale: number;
+  readonly #channels: number;
+  readonly #width: number;
+  readonly #tile: Extent;
+  readonly #sum: Float32Array;
+  readonly #weight: Float32Array;
+
+  /** `scale`: pixels for each latent pixel. */
+  constructor(plan: TilePlan, image: Extent, scale: number, channels: number) {
+    this.#scale = scale;
+    this.#channels = channels;
+    this.#width = image.width * scale;
+    this.#tile = { height: plan.height * scale, width: plan.width * scale };
+    this.#weight = new Float32Array(image.height * scale * this.#width);
+    this.#sum = new Float32Array(this.#weight.length * channels);
+  }
+
+  /** Adds the pixels of the tile at `origin`, channels-last. */
+  add(pixels: Float32Array, { top, left }: TileOrigin): void {
+    const { height, width } = this.#tile;
+    const channels = this.#channels;
+    for (let y = 0; y < height; y++) {
+      const row = (top * this.#scale + y) * this.#width + left * this.#scale;
+      for (let x = 0; x < width; x++) {
+        const share = edgeDistance(y, height) * edgeDistance(x, width);
+        this.#weight[row + x] += share;
         for (let channel = 0; channel < channels; channel++) {
-          sum[pixel * channels + channel] += share * tile[(y * tileWidth + x) * channels + channel];
+          const value = pixels[(y * width + x) * channels + channel];
+          this.#sum[(row + x) * channels + channel] += share * value;
         }
       }
     }
-  });
-  return sum.map((value, i) => value / weight[Math.floor(i / channels)]);
+  }
+
+  /** The image, once every tile is there. */
+  finish(): Float32Array {
+    const channels = this.#channels;
+    for (let i = 0; i < this.#sum.length; i++) {
+      this.#sum[i] /= this.#weight[Math.floor(i / channels)];
+    }
+    return this.#sum;
+  }
 }
 
-/** Distance to the nearer end, from 1. */
-function rampUp(position: number, extent: number): number {
+/** From 1 at the edges. */
+function edgeDistance(position: number, extent: number): number {
   return Math.min(position, extent - 1 - position) + 1;
 }

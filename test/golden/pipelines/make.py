@@ -84,10 +84,10 @@ def hashed(model, component, prefix=""):
     return model.eval()
 
 
-def conditional_unet(channels):
+def conditional_unet(**options):
     config = {
         "sample_size": PIXELS // 8,
-        "in_channels": channels,
+        "in_channels": 4,
         "out_channels": 4,
         "block_out_channels": [8, 16],
         "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
@@ -96,6 +96,7 @@ def conditional_unet(channels):
         "attention_head_dim": 2,
         "cross_attention_dim": 16,
         "norm_num_groups": 4,
+        **options,
     }
     return hashed(UNet2DConditionModel(**config), "unet")
 
@@ -164,13 +165,13 @@ def tokenizer():
         )
 
 
-def stable_diffusion(pipeline_class, scheduler, channels=4):
+def stable_diffusion(pipeline_class, scheduler, **unet_options):
     words = tokenizer()
     return pipeline_class(
         vae=autoencoder(),
         text_encoder=text_encoder(len(words)),
         tokenizer=words,
-        unet=conditional_unet(channels),
+        unet=conditional_unet(**unet_options),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
@@ -179,7 +180,7 @@ def stable_diffusion(pipeline_class, scheduler, channels=4):
 
 
 def save(name, pipeline, only=None):
-    """Saves without weights; `only` names the part that differs from the model `sd`."""
+    """Saves without weights; `only` names the parts that differ from the model `sd`."""
     folder = HERE / "models" / name
     with tempfile.TemporaryDirectory() as scratch:
         pipeline.save_pretrained(scratch)
@@ -187,10 +188,10 @@ def save(name, pipeline, only=None):
             inside = path.relative_to(scratch)
             if not path.is_file() or path.suffix == ".safetensors":
                 continue
-            if only is None or inside.parts[0] == only:
+            if only is None or inside.parts[0] in only:
                 (folder / inside).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, folder / inside)
-    if only in (None, "scheduler"):
+    if only is None or "scheduler" in only:
         # As loaded, every option is explicit; one made in memory hands its defaults to no other.
         saved = type(pipeline.scheduler).from_pretrained(folder / "scheduler")
         pipeline.register_modules(scheduler=saved)
@@ -307,8 +308,8 @@ def from_images(base):
 
 
 def inpainting(base):
-    nine = stable_diffusion(StableDiffusionInpaintPipeline, base.scheduler, channels=9)
-    save("sd-inpaint", nine, only="unet")
+    nine = stable_diffusion(StableDiffusionInpaintPipeline, base.scheduler, in_channels=9)
+    save("sd-inpaint", nine, ["unet"])
     four = StableDiffusionInpaintPipeline(**base.components, requires_safety_checker=False)
     for model, pipeline in (("sd", four), ("sd-inpaint", nine)):
         for name in ("ddim", "pndm", "euler", "euler-ancestral"):
@@ -332,11 +333,21 @@ def zero_terminal_snr():
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    model = save("sd-zero-snr", stable_diffusion(StableDiffusionPipeline, scheduler), "scheduler")
+    model = stable_diffusion(StableDiffusionPipeline, scheduler)
+    save("sd-zero-snr", model, ["scheduler"])
     for name in (None, "euler", "ddpm"):
         request = common(**({"scheduler": name} if name else {}))
         title = f"zero-snr-{name or 'own-scheduler'}"
         run_prompted(title, "sd-zero-snr", "text-to-image", model, request, [[7]])
+
+
+def distilled():
+    """A U-Net that is told the guidance scale instead of running twice."""
+    scheduler = LCMScheduler(**LATENT_NOISE, clip_sample=False, set_alpha_to_one=False)
+    model = stable_diffusion(StableDiffusionPipeline, scheduler, time_cond_proj_dim=12)
+    save("sd-distilled", model, ["unet", "scheduler"])
+    request = common(guidanceScale=8.5, numInferenceSteps=4, numImages=2)
+    run_prompted("distilled", "sd-distilled", "text-to-image", model, request, [[7, 8]])
 
 
 def unconditional():
@@ -370,6 +381,7 @@ def main():
     from_images(base)
     inpainting(base)
     zero_terminal_snr()
+    distilled()
     unconditional()
     lines = ",\n".join(json.dumps(case) for case in CASES)
     (HERE / "cases.json").write_text(f"[\n{lines}\n]\n")

@@ -18,10 +18,10 @@ import { parseUNet2DConditionConfig } from '../../../src/models/unet-2d-conditio
 import { parseUNet2DConfig } from '../../../src/models/unet-2d-config.ts';
 
 /**
- * `sd` is whole; `sd-inpaint` has a U-Net of nine input channels and `sd-zero-snr` another
- * scheduler; `ddpm` and `ddim` are unconditional.
+ * `sd` is whole; `sd-inpaint` has a U-Net of nine input channels, `sd-distilled` one that is told
+ * the guidance scale, and `sd-zero-snr` another scheduler; `ddpm` and `ddim` are unconditional.
  */
-export type TinyModel = 'sd' | 'sd-inpaint' | 'sd-zero-snr' | 'ddpm' | 'ddim';
+export type TinyModel = 'sd' | 'sd-inpaint' | 'sd-distilled' | 'sd-zero-snr' | 'ddpm' | 'ddim';
 
 /** Changes a component's tensors before they are stored, to make a damaged checkpoint. */
 export type Tamper = (component: WeightedComponent, tensors: Map<string, Tensor>) => void;
