@@ -32,17 +32,7 @@ BOOKEND_VERB typename F::Vector exp(typename F::Vector x) {
   return F::scale_by_power(polynomial<F>(r, kExp), n);
 }
 
-// 2^x to a relative error of 7.5e-5, a fiftieth of a bf16's last place, for x <= 0; below 2^-126
-// zero or denormal. Minimax cubic on |r| <= 1/2.
-template <class F>
-BOOKEND_VERB typename F::Vector exp2_coarse(typename F::Vector x) {
-  constexpr float kExp2[] = {0.9999280572f, 0.6932609677f, 0.2426111251f, 0.05517166853f};
-  const auto clamped = F::max(F::splat(-150.0f), x);
-  const auto n = F::round(clamped);
-  return F::scale_by_power(polynomial<F>(F::sub(clamped, n), kExp2), n);
-}
-
-// 2^x as above to the last place of f32.
+// 2^x likewise, for x below 128; below 2^-126 zero or denormal.
 template <class F>
 BOOKEND_VERB typename F::Vector exp2(typename F::Vector x) {
   constexpr float kExp2[] = {1.0f,           0.6931471825f,   0.2402264625f,  0.05550328642f,

@@ -16,7 +16,7 @@ template <class T, class Dot, int kRows, int kVectors>
 class Attention {
  public:
   static std::size_t scratch_bytes(const AttentionProblem& problem, int threads) {
-    const Plan plan(problem);
+    const Plan plan(problem, threads);
     const std::int64_t floats =
         plan.heads * plan.head_floats + static_cast<std::int64_t>(threads) * plan.worker_floats;
     return static_cast<std::size_t>(floats) * sizeof(float);
@@ -24,27 +24,28 @@ class Attention {
 
   static void run(const AttentionProblem& problem, const AttentionOperands& operands,
                   const RunContext& context) {
-    const Plan plan(problem);
-    float* scratch = reinterpret_cast<float*>(context.scratch);
-    context.pool.for_each(plan.heads * plan.pack_tasks, [&](std::int64_t task, int) {
-      const std::int64_t head = task / plan.pack_tasks;
-      const std::int64_t begin = task % plan.pack_tasks * kKeysPerTask;
-      pack(problem, operands, plan, head, begin, scratch + head * plan.head_floats);
+    const Plan plan(problem, context.pool.size());
+    float* packed = reinterpret_cast<float*>(context.scratch);
+    float* workers = packed + plan.heads * plan.head_floats;
+    context.pool.for_each(problem.batch * plan.pack_tasks, [&](std::int64_t task, int) {
+      pack(problem, operands, plan, task / plan.pack_tasks, task % plan.pack_tasks * kKeysPerTask,
+           packed);
     });
-    float* workers = scratch + plan.heads * plan.head_floats;
-    context.pool.for_each(plan.heads * plan.tiles, [&](std::int64_t task, int worker) {
-      const std::int64_t head = task / plan.tiles, first = task % plan.tiles * kLanes;
-      const std::int64_t queries =
-          problem.queries - first < kLanes ? problem.queries - first : kLanes;
-      const auto attend = [&](auto count) {
-        attend_tile<decltype(count)::value>(problem, operands, plan, head, first, queries,
-                                            scratch + head * plan.head_floats,
-                                            workers + worker * plan.worker_floats);
-      };
-      // Few queries left over take a narrower tile.
-      if (queries <= kLanes / 4) return attend(Count<(kVectors + 3) / 4>{});
-      if (queries <= kLanes / 2) return attend(Count<(kVectors + 1) / 2>{});
-      attend(Count<kVectors>{});
+    const std::int64_t tasks = problem.batch * plan.groups * plan.tiles;
+    context.pool.for_each(tasks, [&](std::int64_t task, int worker) {
+      const std::int64_t group = task / plan.tiles;
+      Tile tile;
+      tile.batch = group / plan.groups;
+      tile.first = task % plan.tiles * kLanes;
+      tile.queries = problem.queries - tile.first;
+      if (tile.queries > kLanes) tile.queries = kLanes;
+      tile.head = group % plan.groups * plan.heads_per_task;
+      std::int64_t end = tile.head + plan.heads_per_task;
+      if (end > problem.heads) end = problem.heads;
+      for (; tile.head < end; ++tile.head) {
+        prefetch(problem, operands, tile, tile.head + 1 < end);
+        attend(problem, operands, plan, tile, packed, workers + worker * plan.worker_floats);
+      }
     });
   }
 
@@ -52,73 +53,133 @@ class Attention {
   using F = typename Dot::F;
   using Vector = typename F::Vector;
   static constexpr std::int64_t kLanes = kVectors * F::width;
-  static constexpr std::int64_t kKeysPerTask = 256;
+  static constexpr std::int64_t kKeysPerTask = 32;
   static constexpr std::int64_t kKeyBlock = AttentionTile<Dot, kRows, kVectors>::kKeyBlock;
+  // Packed keys and values that a core's L2 cache holds beside a tile.
+  static constexpr std::int64_t kCachedFloats = 128 * 1024;
 
-  // Sizes in floats, all multiples of 16 to keep 64-byte lines apart.
+  // Sizes in floats, multiples of 16 to keep 64-byte lines apart. One task is a tile of queries of
+  // one head; where keys and values of several heads fit into the cache it is that many heads, whose
+  // queries and outputs lie side by side.
   struct Plan {
-    std::int64_t heads, depth, units, tiles, pack_tasks;
+    std::int64_t heads, depth, tiles, pack_tasks, heads_per_task, groups;
     std::int64_t key_floats, head_floats, query_floats, score_floats, worker_floats;
 
-    explicit Plan(const AttentionProblem& problem) {
+    Plan(const AttentionProblem& problem, int threads) {
       heads = problem.batch * problem.heads;
       depth = (problem.head_dim + Dot::kGroup - 1) / Dot::kGroup;
-      units = (problem.keys + Dot::kGroup - 1) / Dot::kGroup;
       tiles = (problem.queries + kLanes - 1) / kLanes;
       pack_tasks = (problem.keys + kKeysPerTask - 1) / kKeysPerTask;
-      key_floats = whole_lines(problem.keys * depth + F::width);
+      const std::int64_t units = (problem.keys + Dot::kGroup - 1) / Dot::kGroup;
+      key_floats = whole_lines(problem.keys * depth);
       head_floats = key_floats + whole_lines(units * problem.head_dim);
       query_floats = whole_lines((depth + F::width) * kLanes);
       score_floats = whole_lines(kKeyBlock * kLanes);
       worker_floats = query_floats + score_floats + whole_lines(problem.head_dim * kLanes);
+      heads_per_task = kCachedFloats / head_floats;
+      const std::int64_t per_worker = heads * tiles / (4 * threads);
+      if (heads_per_task > per_worker) heads_per_task = per_worker;
+      if (heads_per_task > problem.heads) heads_per_task = problem.heads;
+      if (heads_per_task < 1) heads_per_task = 1;
+      groups = (problem.heads + heads_per_task - 1) / heads_per_task;
     }
     static std::int64_t whole_lines(std::int64_t floats) { return (floats + 15) / 16 * 16; }
   };
 
+  struct Tile {
+    std::int64_t batch, head, first, queries;
+  };
+
+  // Packs keys and values of all heads, row by row: memory is read in the order in which it lies.
   static void pack(const AttentionProblem& problem, const AttentionOperands& operands,
-                   const Plan& plan, std::int64_t head, std::int64_t begin, float* packed) {
-    const std::int64_t batch = head / problem.heads, dim = problem.head_dim;
-    const std::int64_t column = head % problem.heads * dim;
+                   const Plan& plan, std::int64_t batch, std::int64_t begin, float* packed) {
+    const std::int64_t dim = problem.head_dim;
     std::int64_t end = begin + kKeysPerTask;
     if (end > problem.keys) end = problem.keys;
+    packed += batch * problem.heads * plan.head_floats;
+    const T* keys = static_cast<const T*>(operands.k) + batch * problem.keys * problem.k_stride;
     for (std::int64_t key = begin; key < end; ++key) {
-      const T* row = static_cast<const T*>(operands.k) +
-                     (batch * problem.keys + key) * problem.k_stride + column;
-      for (std::int64_t unit = 0; unit < plan.depth; unit += F::width) {
-        const std::int64_t first = unit * Dot::kGroup;
-        const Vector units = Dot::load_units(row + first, dim - first);
-        const std::int64_t left = plan.depth - unit;
-        F::store_part(packed + key * plan.depth + unit, units,
-                      left < F::width ? static_cast<int>(left) : F::width);
+      for (std::int64_t head = 0; head < problem.heads; ++head) {
+        pack_key(keys + key * problem.k_stride + head * dim, dim, plan.depth,
+                 packed + head * plan.head_floats + key * plan.depth);
       }
     }
-    float* values = packed + plan.key_floats;
+    const T* values = static_cast<const T*>(operands.v) + batch * problem.keys * problem.v_stride;
     for (std::int64_t key = begin; key < end; key += Dot::kGroup) {
-      const T* rows = static_cast<const T*>(operands.v) +
-                      (batch * problem.keys + key) * problem.v_stride + column;
-      Dot::pack_values(rows, problem.v_stride, end - key, dim, values + key / Dot::kGroup * dim);
+      for (std::int64_t head = 0; head < problem.heads; ++head) {
+        float* out = packed + head * plan.head_floats + plan.key_floats;
+        Dot::pack_values(values + key * problem.v_stride + head * dim, problem.v_stride, end - key,
+                         dim, out + key / Dot::kGroup * dim);
+      }
+    }
+  }
+
+  static void pack_key(const T* row, std::int64_t dim, std::int64_t depth, float* out) {
+    for (std::int64_t unit = 0; unit < depth; unit += F::width) {
+      const std::int64_t first = unit * Dot::kGroup, left = depth - unit;
+      const Vector units = Dot::load_units(row + first, dim - first);
+      F::store_part(out + unit, units, left < F::width ? static_cast<int>(left) : F::width);
+    }
+  }
+
+  static const T* queries_of(const AttentionProblem& problem, const AttentionOperands& operands,
+                             const Tile& tile) {
+    return static_cast<const T*>(operands.q) +
+           (tile.batch * problem.queries + tile.first) * problem.q_stride +
+           tile.head * problem.head_dim;
+  }
+
+  static T* outputs_of(const AttentionProblem& problem, const AttentionOperands& operands,
+                       const Tile& tile) {
+    return static_cast<T*>(operands.out) +
+           ((tile.batch * problem.queries + tile.first) * problem.heads + tile.head) *
+               problem.head_dim;
+  }
+
+  // The short rows of a head lie far apart, where no hardware prefetcher finds them: the next head's
+  // queries and this head's outputs are fetched while this head is computed.
+  static void prefetch(const AttentionProblem& problem, const AttentionOperands& operands,
+                       const Tile& tile, bool next_head) {
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    const T* next = queries_of(problem, operands, tile) + problem.head_dim;
+    const T* out = outputs_of(problem, operands, tile);
+    for (std::int64_t i = 0; i < tile.queries; ++i) {
+      const T* query_row = next + i * problem.q_stride;
+      const T* out_row = out + i * problem.heads * problem.head_dim;
+      for (std::int64_t d = 0; d < problem.head_dim; d += kLine) {
+        if (next_head) __builtin_prefetch(query_row + d);
+        __builtin_prefetch(out_row + d, 1);
+      }
+    }
+  }
+
+  // Few queries left over take a narrower tile.
+  static void attend(const AttentionProblem& problem, const AttentionOperands& operands,
+                     const Plan& plan, const Tile& tile, const float* packed, float* buffer) {
+    if (tile.queries <= kLanes / 4) {
+      attend_with<(kVectors + 3) / 4>(problem, operands, plan, tile, packed, buffer);
+    } else if (tile.queries <= kLanes / 2) {
+      attend_with<(kVectors + 1) / 2>(problem, operands, plan, tile, packed, buffer);
+    } else {
+      attend_with<kVectors>(problem, operands, plan, tile, packed, buffer);
     }
   }
 
   template <int vectors>
-  static void attend_tile(const AttentionProblem& problem, const AttentionOperands& operands,
-                          const Plan& plan, std::int64_t head, std::int64_t first,
-                          std::int64_t queries, const float* packed, float* buffer) {
+  static void attend_with(const AttentionProblem& problem, const AttentionOperands& operands,
+                          const Plan& plan, const Tile& tile, const float* packed, float* buffer) {
     constexpr float kLog2E = 1.44269504f;
-    const AttentionHead description{packed,     packed + plan.key_floats,      problem.keys,
-                                    plan.depth, problem.head_dim,              problem.scale * kLog2E,
-                                    problem.causal};
+    const float* keys = packed + (tile.batch * problem.heads + tile.head) * plan.head_floats;
+    const AttentionHead head{keys,       keys + plan.key_floats, problem.keys,
+                             plan.depth, problem.head_dim,       problem.scale * kLog2E,
+                             problem.causal};
     const AttentionBuffers buffers{buffer, buffer + plan.query_floats,
                                    buffer + plan.query_floats + plan.score_floats};
-    const std::int64_t batch = head / problem.heads;
-    const std::int64_t column = head % problem.heads * problem.head_dim;
-    const std::int64_t row = batch * problem.queries + first;
-    read_queries<vectors>(static_cast<const T*>(operands.q) + row * problem.q_stride + column,
-                          problem.q_stride, problem.head_dim, queries, buffers.queries);
-    AttentionTile<Dot, kRows, vectors>(description, buffers, first).run();
-    const std::int64_t out_stride = problem.heads * problem.head_dim;
-    write_sums<vectors>(buffers.sums, problem.head_dim, queries,
-                        static_cast<T*>(operands.out) + row * out_stride + column, out_stride);
+    read_queries<vectors>(queries_of(problem, operands, tile), problem.q_stride, problem.head_dim,
+                          tile.queries, buffers.queries);
+    AttentionTile<Dot, kRows, vectors>(head, buffers, tile.first).run();
+    write_sums<vectors>(buffers.sums, problem.head_dim, tile.queries,
+                        outputs_of(problem, operands, tile), problem.heads * problem.head_dim);
   }
 
   // [queries][dim] elements to [depth][lanes] units; queries that do not exist are zero.

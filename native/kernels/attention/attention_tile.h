@@ -49,8 +49,9 @@ class AttentionTile {
   using F = typename Dot::F;
   using Vector = typename F::Vector;
   static constexpr int kLanes = vectors * F::width;
-  // Scores of a block stay in L1; a multiple of kRows and of the keys in a unit.
+  // Scores of a block stay in L1 beside keys and values; a multiple of kRows and of the keys in a unit.
   static constexpr std::int64_t kKeyBlock = 48;
+  static_assert(kKeyBlock % kRows == 0 && kKeyBlock % Dot::kGroup == 0);
 
   // `first_query` counts from the first query of the head.
   AttentionTile(const AttentionHead& head, const AttentionBuffers& buffers,
@@ -78,6 +79,9 @@ class AttentionTile {
   }
 
  private:
+  // The score of a key that is not to be seen: finite, so that a difference of two is.
+  static constexpr float kHidden = -1e30f;
+
   template <int rows>
   BOOKEND_VERB void clear(Vector (&sum)[rows][vectors]) {
 #pragma GCC unroll 8
@@ -111,26 +115,29 @@ class AttentionTile {
   void score(std::int64_t begin, std::int64_t size, Vector (&largest)[vectors]) {
     for (std::int64_t key = 0; key < size; key += kRows) {
       with_count<kRows>(size - key, [&](auto count) {
-        constexpr int rows = decltype(count)::value;
-        Vector sum[rows][vectors];
-        clear(sum);
-        multiply<rows>(sum, buffers_.queries, head_.keys + (begin + key) * head_.depth, head_.depth,
-                       1, head_.depth);
-        float* out = buffers_.scores + key * kLanes;
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-          for (int v = 0; v < vectors; ++v) {
-            F::store(out + r * kLanes + v * F::width, sum[r][v]);
-            largest[v] = F::max(largest[v], sum[r][v]);
-          }
-        }
+        score_rows<decltype(count)::value>(head_.keys + (begin + key) * head_.depth,
+                                           buffers_.scores + key * kLanes, largest);
       });
     }
   }
 
-  // Key k is hidden from queries before k. The score is finite, so that a difference of two is.
-  // What is hidden must not count among the largest either.
+  // A function of its own, like add_rows: its sums need all the registers there are.
+  template <int rows>
+  [[gnu::noinline]] void score_rows(const float* keys, float* out, Vector (&largest)[vectors]) {
+    Vector sum[rows][vectors];
+    clear(sum);
+    multiply<rows>(sum, buffers_.queries, keys, head_.depth, 1, head_.depth);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        F::store(out + r * kLanes + v * F::width, sum[r][v]);
+        largest[v] = F::max(largest[v], sum[r][v]);
+      }
+    }
+  }
+
+  // Key k is hidden from queries before k. What is hidden must not count among the largest either.
   void hide_future(std::int64_t begin, std::int64_t size, Vector (&largest)[vectors]) {
     float index[kLanes];
     for (int i = 0; i < kLanes; ++i) index[i] = static_cast<float>(first_query_ + i);
@@ -140,11 +147,18 @@ class AttentionTile {
       const Vector now = F::splat(static_cast<float>(begin + key));
       for (int v = 0; v < vectors; ++v) {
         const int lane = v * F::width;
-        const Vector score = F::select_less(F::load(index + lane), now, F::splat(-1e30f),
+        const Vector score = F::select_less(F::load(index + lane), now, F::splat(kHidden),
                                             F::load(row + lane));
         F::store(row + lane, score);
         largest[v] = F::max(largest[v], score);
       }
+    }
+  }
+
+  // Completes the last unit of an odd number of keys.
+  void hide_key(std::int64_t key) {
+    for (int v = 0; v < vectors; ++v) {
+      F::store(buffers_.scores + key * kLanes + v * F::width, F::splat(kHidden));
     }
   }
 
@@ -159,7 +173,7 @@ class AttentionTile {
       largest_[v] = largest[v];
       sum[v] = F::zero();
     }
-    const std::int64_t whole = size / Dot::kGroup * Dot::kGroup;
+    if (size % Dot::kGroup != 0) hide_key(size);
     for (std::int64_t key = 0; key < size; key += Dot::kGroup) {
       float* row = buffers_.scores + key * kLanes;
       float* out = buffers_.scores + key / Dot::kGroup * kLanes;
@@ -168,8 +182,6 @@ class AttentionTile {
         Vector weights[Dot::kGroup];
 #pragma GCC unroll 2
         for (int g = 0; g < Dot::kGroup; ++g) {
-          weights[g] = F::zero();
-          if (g > 0 && key >= whole) break;
           const Vector x = F::load(row + g * kLanes + v * F::width);
           weights[g] = Dot::exp2(F::fma(x, scale, offset[v]));
           sum[v] = F::add(sum[v], weights[g]);
@@ -180,27 +192,32 @@ class AttentionTile {
     for (int v = 0; v < vectors; ++v) total_[v] = F::fma(total_[v], correction[v], sum[v]);
   }
 
-  // sums[d][query] = sums * correction + weights . values for one block of keys. A block is summed
-  // on its own before it is added, which keeps the rounding of long sums small.
+  // sums[d][query] = sums * correction + weights . values for one block of keys.
   void accumulate(std::int64_t begin, std::int64_t size, const Vector (&correction)[vectors]) {
     const float* values = head_.values + begin / Dot::kGroup * head_.dim;
     const std::int64_t steps = (size + Dot::kGroup - 1) / Dot::kGroup;
     for (std::int64_t d = 0; d < head_.dim; d += kRows) {
       with_count<kRows>(head_.dim - d, [&](auto count) {
-        constexpr int rows = decltype(count)::value;
-        float* out = buffers_.sums + d * kLanes;
-        Vector sum[rows][vectors];
-        clear(sum);
-        multiply<rows>(sum, buffers_.scores, values + d, 1, head_.dim, steps);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-          for (int v = 0; v < vectors; ++v) {
-            float* at = out + r * kLanes + v * F::width;
-            F::store(at, begin == 0 ? sum[r][v] : F::fma(F::load(at), correction[v], sum[r][v]));
-          }
-        }
+        add_rows<decltype(count)::value>(values + d, steps, buffers_.sums + d * kLanes, correction,
+                                         begin == 0);
       });
+    }
+  }
+
+  // A block is summed on its own before it is added, which keeps the rounding of long sums small.
+  template <int rows>
+  [[gnu::noinline]] void add_rows(const float* values, std::int64_t steps, float* out,
+                                  const Vector (&correction)[vectors], bool first) {
+    Vector sum[rows][vectors];
+    clear(sum);
+    multiply<rows>(sum, buffers_.scores, values, 1, head_.dim, steps);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        float* at = out + r * kLanes + v * F::width;
+        F::store(at, first ? sum[r][v] : F::fma(F::load(at), correction[v], sum[r][v]));
+      }
     }
   }
 

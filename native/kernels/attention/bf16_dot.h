@@ -16,7 +16,13 @@ struct Bf16Dot {
   BOOKEND_VERB Vector multiply_add(Vector sum, Vector a, Vector b) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
-  BOOKEND_VERB Vector exp2(Vector x) { return exp2_coarse<F>(x); }
+  // 2^x = 2^floor(x) 2^f by a minimax cubic on 0 <= f < 1 with a relative error of 7.5e-5, a fiftieth
+  // of a bf16's last place. VREDUCEPS gives f (0 for infinities), VSCALEFPS floors by itself.
+  BOOKEND_VERB Vector exp2(Vector x) {
+    constexpr float kExp2[] = {0.9999251962f, 0.6958335638f, 0.2260671556f, 0.07802452147f};
+    const Vector f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    return _mm512_scalef_ps(polynomial<F>(f, kExp2), x);
+  }
 
   BOOKEND_VERB Vector pack_weights(const Vector (&weights)[kGroup]) {
     const __m512i halves = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights[1], weights[0]));
