@@ -62,9 +62,9 @@ export async function loadModel(
   const parts = await openModelParts(reference, options);
   const loader = new Loader(parts, options);
   try {
-    const loaded = await (parts.has('text_encoder')
-      ? loader.stableDiffusion()
-      : loader.unconditional());
+    const loaded = await ((await isUnconditional(parts))
+      ? loader.unconditional()
+      : loader.stableDiffusion());
     const schedulerName = schedulerFromConfig(loaded.model.schedulerConfig).name;
     return { ...loaded, schedulerName, dispose: () => loaded.model.dispose() };
   } catch (error) {
@@ -121,7 +121,6 @@ class Loader {
 
   async unconditional() {
     const parts = this.#parts;
-    requireComponents(parts, ['unet', 'scheduler']);
     const config = parseUNet2DConfig(await parts.config('unet'));
     const compile = await this.#network('unet', 'UNet2DModel', unet2DParameters(config));
     const unet = new CompiledModel<UNet2DSize>((size) => buildUNet2DModel(config, size), compile);
@@ -159,6 +158,19 @@ class Loader {
     for (const network of networks) network.dispose();
     await this.close();
   }
+}
+
+/** Its U-Net tells; what else there is must then be what its kind needs. */
+async function isUnconditional(parts: ModelParts): Promise<boolean> {
+  requireComponents(parts, ['unet', 'scheduler']);
+  const { _class_name: unet } = (await parts.config('unet')) as { readonly _class_name?: unknown };
+  if (unet !== 'UNet2DModel') return false;
+  const decoder = ['vae', 'vqvae'].find((component) => parts.has(component));
+  if (decoder === undefined) return true;
+  throw new BookendError(
+    'unsupported',
+    `${parts.origin} draws latents without a prompt, for its ${decoder} to decode; Bookend runs unconditional models that draw pixels.`,
+  );
 }
 
 function requireComponents(parts: ModelParts, components: readonly string[]): void {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
 import { ClipTokenizer } from '../io/clip-tokenizer.ts';
 import { resolveModel } from '../io/hub.ts';
+import { asIoError } from '../io/io-error.ts';
 import { readText } from '../io/json-file.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
 import { openModelFolder } from '../io/model-folder.ts';
@@ -106,8 +107,12 @@ async function cachedFolder(id: string, subfolder: string): Promise<string | und
   try {
     const { path } = await resolveModel(id);
     const folder = subfolder === '' ? path : `${path}/${subfolder}`;
-    return (await readdir(folder)).includes('vocab.json') ? folder : undefined;
-  } catch {
-    return undefined;
+    const files = await readdir(folder).catch((error) => {
+      throw asIoError('read', folder, error);
+    });
+    return files.includes('vocab.json') ? folder : undefined;
+  } catch (error) {
+    if (error instanceof BookendError && error.code === 'not-found') return undefined;
+    throw error;
   }
 }

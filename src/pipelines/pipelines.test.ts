@@ -65,7 +65,7 @@ test('without a seed, the one that was drawn is reported and draws the same agai
 });
 
 test('calls at the same time, of different sizes, give what they give alone', async () => {
-  const sizes = [32, 40, 48, 56, 64, 72].map((width) => ({ ...QUICK, width, height: 32 }));
+  const sizes = [32, 40, 48, 56, 64].map((width) => ({ ...QUICK, width, height: 32 }));
   const together = await Promise.all(sizes.map((size) => pipe('an apple', size)));
   for (const [i, size] of sizes.entries()) {
     const alone = await pipe('an apple', size);

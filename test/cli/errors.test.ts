@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -114,6 +122,12 @@ test('damaged checkpoints are refused with the place of the damage', async () =>
   writeFileSync(join(xl, 'unet', 'config.json'), JSON.stringify(config));
   const half = await writeTinyModel('sd', damaged('half'));
   rmSync(join(half, 'vae', 'diffusion_pytorch_model.safetensors'));
+  const mute = await writeTinyModel('sd', damaged('mute'));
+  const index = JSON.parse(readFileSync(join(mute, 'model_index.json'), 'utf8'));
+  writeFileSync(
+    join(mute, 'model_index.json'),
+    JSON.stringify({ ...index, text_encoder: [null, null] }),
+  );
 
   await checkAll([
     { args: generate(nan), status: 1, says: /mid_block\.resnets\.0\.conv1\.weight|U-Net/ },
@@ -122,6 +136,7 @@ test('damaged checkpoints are refused with the place of the damage', async () =>
     { args: generate(misshaped), status: 1, says: /decoder\.conv_in\.bias \[7\]/ },
     { args: generate(truncated), status: 1, says: /diffusion_pytorch_model\.safetensors/ },
     { args: generate(xl), status: 1, says: /addition_embed_type/ },
+    { args: generate(mute), status: 1, says: /has no text_encoder/ },
     { args: generate(half), status: 1, says: /vae.*diffusion_pytorch_model\.safetensors/ },
   ]);
 
