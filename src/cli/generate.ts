@@ -2,8 +2,9 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import { readImage } from '../io/image.ts';
+import type { Image } from '../io/image-data.ts';
 import { writePng } from '../io/png.ts';
-import { type ImageToImageRequest, imageToImage } from '../pipelines/image-to-image.ts';
+import { imageToImage } from '../pipelines/image-to-image.ts';
 import { inpaint } from '../pipelines/inpaint.ts';
 import { type LoadedModel, loadModel } from '../pipelines/load.ts';
 import type { GenerationResult, StepEnd } from '../pipelines/request.ts';
@@ -41,6 +42,7 @@ Paths of the images go to stdout, progress to stderr. Exit status: 0 done, 1 fai
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
   await requireWritable(options.out);
+  const pictures = await readPictures(options);
   const interrupt = interruptSignal();
   let model: LoadedModel | undefined;
   try {
@@ -53,7 +55,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
       download: options.download,
       threads: options.threads,
     });
-    const result = await run(model, prompt, options, interrupt.signal);
+    const result = await run(model, prompt, pictures, options, interrupt.signal);
     await save(result, model, prompt, options);
   } finally {
     interrupt.dispose();
@@ -64,6 +66,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
 async function run(
   model: LoadedModel,
   prompt: string,
+  { image, mask }: Pictures,
   options: GenerateOptions,
   signal: AbortSignal,
 ): Promise<GenerationResult> {
@@ -94,23 +97,28 @@ async function run(
         'The prompt is empty and this model draws from text; say what to draw, as in: bookend generate "red apple".',
       );
     }
-    const redraw = await imageRequest(options);
-    if (!redraw) return await textToImage(model.model, prompt, request);
-    const mask = options.mask && (await readImage(options.mask));
-    if (!mask) return await imageToImage(model.model, prompt, { ...request, ...redraw });
-    return await inpaint(model.model, prompt, { ...request, ...redraw, mask });
+    const { strength } = options;
+    if (!image) return await textToImage(model.model, prompt, request);
+    if (!mask) return await imageToImage(model.model, prompt, { ...request, image, strength });
+    return await inpaint(model.model, prompt, { ...request, image, mask, strength });
   } finally {
     progress?.finish();
   }
 }
 
-async function imageRequest(
-  options: GenerateOptions,
-): Promise<Pick<ImageToImageRequest, 'image' | 'strength'> | undefined> {
-  if (options.image) {
-    return { image: await readImage(options.image), strength: options.strength };
+interface Pictures {
+  readonly image?: Image;
+  readonly mask?: Image;
+}
+
+async function readPictures({ image, mask, strength }: GenerateOptions): Promise<Pictures> {
+  if (image !== undefined) {
+    return {
+      image: await readImage(image),
+      mask: mask === undefined ? undefined : await readImage(mask),
+    };
   }
-  if (options.mask === undefined && options.strength === undefined) return undefined;
+  if (mask === undefined && strength === undefined) return {};
   throw new BookendError(
     'invalid-argument',
     'There is a --mask or --strength but no image to change; name one with --image.',

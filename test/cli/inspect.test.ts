@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inFolder } from '../fuzz/in-folder.ts';
@@ -33,7 +33,12 @@ test('inspect shows models, components and single files', async () => {
 test('inspect shows a model that Bookend does not run', async () => {
   await inFolder(async (folder) => {
     const model = await writeTinyModel('sd', folder);
-    rmSync(join(model, 'scheduler', 'scheduler_config.json'));
+    const config = join(model, 'scheduler', 'scheduler_config.json');
+    writeFileSync(config, '{"_class_name": "HeunDiscreteScheduler"}');
+    const shown = await runBookend(['inspect', model]);
+    assert.equal(shown.status, 0, shown.stderr);
+    assert.match(shown.stdout, /scheduler not supported: .* is HeunDiscreteScheduler/);
+    rmSync(config);
     const without = await runBookend(['inspect', model]);
     assert.equal(without.status, 1);
     assert.match(without.stderr, /scheduler_config\.json/);
