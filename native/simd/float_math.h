@@ -18,9 +18,9 @@ BOOKEND_VERB typename F::Vector polynomial(typename F::Vector x, const float (&c
   return sum;
 }
 
-// e^x = 2^n e^r with n = round(x / ln 2); the polynomial is the minimax fit of e^r in relative error
-// (1.9e-9) on |r| <= ln(2) / 2, ln 2 being subtracted in two parts after Cody and Waite. Denormal
-// results are produced, up to a double rounding.
+// e^x = 2^n e^r with n = round(x / ln 2); the polynomial is the minimax fit of e^r in relative
+// error (1.9e-9) on |r| <= ln(2) / 2, ln 2 being subtracted in two parts after Cody and Waite.
+// Denormal results are produced, up to a double rounding.
 template <class F>
 BOOKEND_VERB typename F::Vector exp(typename F::Vector x) {
   constexpr float kExp[] = {1.0f,          1.0f,          0.4999999106f,  0.1666641980f,
@@ -58,10 +58,11 @@ BOOKEND_VERB typename F::Vector quick_gelu(typename F::Vector x) {
   return F::div(x, F::add(F::splat(1.0f), exp<F>(F::mul(F::splat(-1.702f), x))));
 }
 
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|), which cancels nowhere. Phi(-a) = exp(-a^2 / 2) g(t) with
-// t = 1 / (1 + 0.35 a), the form of Abramowitz and Stegun, "Handbook of Mathematical Functions",
-// 26.2.17; g is a minimax fit of degree 9 in relative error (2.8e-8) on 0 <= a <= 14.5, beyond which
-// the product is below the smallest float. The rounding error of a^2 is carried into the result.
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|), which cancels nowhere. Phi(-a) = exp(-a^2 / 2) g(t) with t
+// = 1 / (1 + 0.35 a), the form of Abramowitz and Stegun, "Handbook of Mathematical Functions",
+// 26.2.17; g is a minimax fit of degree 9 in relative error (2.8e-8) on 0 <= a <= 14.5, beyond
+// which the product is below the smallest float. The rounding error of a^2 is carried into the
+// result.
 template <class F>
 BOOKEND_VERB typename F::Vector gelu(typename F::Vector x) {
   constexpr float kTail[] = {-1.4546320699e-6f, 0.1396535933f,   0.1395615190f,  0.1213858351f,

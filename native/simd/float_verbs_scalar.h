@@ -1,9 +1,8 @@
-// The float verbs in plain C++: width 1, no fused multiply-add. Each ISA has a struct of this shape;
-// everything in native/kernels that computes in f32 is written over it. All of it lives in an
-// anonymous namespace, so that code of one ISA can never be linked into another.
-//
-// `load_part` and `store_part` touch only the first `count` lanes, 0 <= count <= width; the lanes
-// beyond read as zero. `min` and `max` return their second operand where either is NaN.
+// The float verbs in plain C++: width 1, no fused multiply-add. Each ISA has a struct of this
+// shape; everything in native/kernels that computes in f32 is written over it. All of it lives in
+// an anonymous namespace, so that code of one ISA can never be linked into another. `load_part` and
+// `store_part` touch only the first `count` lanes, 0 <= count <= width; the lanes beyond read as
+// zero. `min` and `max` return their second operand where either is NaN.
 #pragma once
 
 #include "base/types.h"

@@ -1,6 +1,6 @@
 // Attention over a way to multiply, Dot: keys and values are packed once per head, then tiles of
-// queries run in parallel (attention_tile.h). Memory beyond the operands: a copy of K and V, and per
-// worker one tile of queries, of scores and of sums.
+// queries run in parallel (attention_tile.h). Memory beyond the operands: a copy of K and V, and
+// per worker one tile of queries, of scores and of sums.
 #pragma once
 
 #include "kernels/attention/attention.h"
@@ -10,8 +10,8 @@
 namespace bookend {
 namespace {
 
-// T: storage of all operands. A full tile is kRows keys by kVectors vectors of queries, which is what
-// the registers hold.
+// T: storage of all operands. A full tile is kRows keys by kVectors vectors of queries, which is
+// what the registers hold.
 template <class T, class Dot, int kRows, int kVectors>
 class Attention {
  public:
@@ -59,8 +59,8 @@ class Attention {
   static constexpr std::int64_t kCachedFloats = 128 * 1024;
 
   // Sizes in floats, multiples of 16 to keep 64-byte lines apart. One task is a tile of queries of
-  // one head; where keys and values of several heads fit into the cache it is that many heads, whose
-  // queries and outputs lie side by side.
+  // one head; where keys and values of several heads fit into the cache it is that many heads,
+  // whose queries and outputs lie side by side.
   struct Plan {
     std::int64_t heads, depth, tiles, pack_tasks, heads_per_task, groups;
     std::int64_t key_floats, head_floats, query_floats, score_floats, worker_floats;
@@ -136,8 +136,8 @@ class Attention {
                problem.head_dim;
   }
 
-  // The short rows of a head lie far apart, where no hardware prefetcher finds them: the next head's
-  // queries and this head's outputs are fetched while this head is computed.
+  // The short rows of a head lie far apart, where no hardware prefetcher finds them: the next
+  // head's queries and this head's outputs are fetched while this head is computed.
   static void prefetch(const AttentionProblem& problem, const AttentionOperands& operands,
                        const Tile& tile, bool next_head) {
     constexpr std::int64_t kLine = 64 / sizeof(T);

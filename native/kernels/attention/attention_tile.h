@@ -49,7 +49,8 @@ class AttentionTile {
   using F = typename Dot::F;
   using Vector = typename F::Vector;
   static constexpr int kLanes = vectors * F::width;
-  // Scores of a block stay in L1 beside keys and values; a multiple of kRows and of the keys in a unit.
+  // Scores of a block stay in L1 beside keys and values; a multiple of kRows and of the keys in a
+  // unit.
   static constexpr std::int64_t kKeyBlock = 48;
   static_assert(kKeyBlock % kRows == 0 && kKeyBlock % Dot::kGroup == 0);
 

@@ -1,5 +1,5 @@
-// How attention multiplies in bf16 with AVX512_BF16: a unit is a pair of bf16, products and sums are
-// f32 (VDPBF16PS), softmax weights are rounded to bf16. See float_dot.h.
+// How attention multiplies in bf16 with AVX512_BF16: a unit is a pair of bf16, products and sums
+// are f32 (VDPBF16PS), softmax weights are rounded to bf16. See float_dot.h.
 #pragma once
 
 #include "simd/float_math.h"
@@ -16,8 +16,9 @@ struct Bf16Dot {
   BOOKEND_VERB Vector multiply_add(Vector sum, Vector a, Vector b) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
-  // 2^x = 2^floor(x) 2^f by a minimax cubic on 0 <= f < 1 with a relative error of 7.5e-5, a fiftieth
-  // of a bf16's last place. VREDUCEPS gives f (0 for infinities), VSCALEFPS floors by itself.
+  // 2^x = 2^floor(x) 2^f by a minimax cubic on 0 <= f < 1 with a relative error of 7.5e-5, a
+  // fiftieth of a bf16's last place. VREDUCEPS gives f (0 for infinities), VSCALEFPS floors by
+  // itself.
   BOOKEND_VERB Vector exp2(Vector x) {
     constexpr float kExp2[] = {0.9999251962f, 0.6958335638f, 0.2260671556f, 0.07802452147f};
     const Vector f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);

@@ -1,5 +1,6 @@
-// How attention multiplies in f32: queries lie in the lanes, keys and values are broadcast. A *unit*
-// is what one lane multiplies at a time, always 32 bits wide: here one f32, in Bf16Dot two bf16.
+// How attention multiplies in f32: queries lie in the lanes, keys and values are broadcast. A
+// *unit* is what one lane multiplies at a time, always 32 bits wide: here one f32, in Bf16Dot two
+// bf16.
 #pragma once
 
 #include "simd/float_math.h"

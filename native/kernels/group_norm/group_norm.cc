@@ -15,7 +15,8 @@ constexpr const GroupNormKernel* kGroupNormKernels[] = {
 }  // namespace
 
 Selection<GroupNormKernel> select_group_norm(const GroupNormProblem& problem, Isa limit) {
-  return select(kGroupNormKernels, sizeof kGroupNormKernels / sizeof *kGroupNormKernels, problem, limit);
+  return select(kGroupNormKernels, sizeof kGroupNormKernels / sizeof *kGroupNormKernels, problem,
+                limit);
 }
 
 }  // namespace bookend

@@ -5,6 +5,7 @@
 namespace bookend {
 
 constinit const GroupNormKernel kGroupNormAvx512VnniBf16 =
-    make_row<GroupNormKernel, GroupNorm<Avx512Bf16Float>>("group_norm.avx512_vnni_bf16", Isa::avx512_vnni_bf16);
+    make_row<GroupNormKernel, GroupNorm<Avx512Bf16Float>>("group_norm.avx512_vnni_bf16",
+                                                          Isa::avx512_vnni_bf16);
 
 }  // namespace bookend

@@ -148,8 +148,8 @@ class GroupNorm {
   }
 
   // Pools the moments of one group after Chan, Golub and LeVeque, "Updating Formulae and a Pairwise
-  // Algorithm for Computing Sample Variances" (1979), in double: there are few. y = (x - mean) scale
-  // + offset takes the mean rounded to float, and what that lost goes into the offset.
+  // Algorithm for Computing Sample Variances" (1979), in double: there are few. y = (x - mean)
+  // scale + offset takes the mean rounded to float, and what that lost goes into the offset.
   static void combine(const GroupNormProblem& problem, const GroupNormOperands& operands,
                       const Plan& plan, std::int64_t group, float* scratch) {
     const std::int64_t size = plan.channels / problem.groups, first = group * size;
@@ -171,7 +171,8 @@ class GroupNorm {
       const float* squares = plan.squares(scratch, chunk) + first;
       double sum = 0;
       for (std::int64_t c = 0; c < size; ++c) {
-        const double d = static_cast<double>(shift[c]) - mean_of_group + static_cast<double>(rest[c]);
+        const double from_shift = static_cast<double>(shift[c]) - mean_of_group;
+        const double d = from_shift + static_cast<double>(rest[c]);
         sum += d * d;
         within += static_cast<double>(squares[c]);
       }

@@ -15,7 +15,8 @@ constexpr const LayerNormKernel* kLayerNormKernels[] = {
 }  // namespace
 
 Selection<LayerNormKernel> select_layer_norm(const LayerNormProblem& problem, Isa limit) {
-  return select(kLayerNormKernels, sizeof kLayerNormKernels / sizeof *kLayerNormKernels, problem, limit);
+  return select(kLayerNormKernels, sizeof kLayerNormKernels / sizeof *kLayerNormKernels, problem,
+                limit);
 }
 
 }  // namespace bookend

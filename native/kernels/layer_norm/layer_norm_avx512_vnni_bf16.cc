@@ -5,6 +5,7 @@
 namespace bookend {
 
 constinit const LayerNormKernel kLayerNormAvx512VnniBf16 =
-    make_row<LayerNormKernel, LayerNorm<Avx512Bf16Float>>("layer_norm.avx512_vnni_bf16", Isa::avx512_vnni_bf16);
+    make_row<LayerNormKernel, LayerNorm<Avx512Bf16Float>>("layer_norm.avx512_vnni_bf16",
+                                                          Isa::avx512_vnni_bf16);
 
 }  // namespace bookend
