@@ -3,15 +3,9 @@ import { test } from 'node:test';
 import { floats } from '../../src/core/tensor.ts';
 import { memoryWeights } from '../../src/runtime/memory-weights.ts';
 import { referenceBackend } from '../../src/runtime/reference/reference-backend.ts';
-import {
-  FULL_LAYERS,
-  layerData,
-  layerGraph,
-  layerProblem,
-  ODD_LAYERS,
-  REAL_LAYERS,
-} from './layer-problems.ts';
+import { layerData, layerGraph, layerProblem } from './layer-problems.ts';
 import { expectLayer } from './layer-reference.ts';
+import { FULL_LAYERS, ODD_LAYERS, REAL_LAYERS } from './layer-shapes.ts';
 import { testProblem } from './problem.ts';
 
 test('the sampled reference of these tests agrees with the reference backend', async () => {
