@@ -18,6 +18,9 @@ inline Range split(std::int64_t total, int parts, int index) {
   return {total * index / parts, total * (index + 1) / parts};
 }
 
+// A loop is closed as soon as no task is left to claim. Workers that were asleep, or whose core was
+// busy with another program, find it closed and are not waited for: on an oversubscribed machine a
+// loop costs no more than running it alone.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -27,38 +30,35 @@ class ThreadPool {
 
   int size() const { return size_; }
 
-  // Calls body(worker) once on every worker, 0 <= worker < size(), and returns when all are done.
-  template <class Body>
-  void parallel(const Body& body) {
-    run([](const void* context, int worker) { (*static_cast<const Body*>(context))(worker); }, &body);
-  }
-
-  // Calls body(task, worker) for every task in [0, tasks). Workers claim tasks in ascending order
-  // as they come free: a core shared with strangers must not hold up the others. Results may depend
-  // on the task alone, never on the worker.
+  // Calls body(task, worker) for every task in [0, tasks), 0 <= worker < size(), and returns when all
+  // are done. Workers claim tasks in ascending order as they come free. Results may depend on the
+  // task alone, never on the worker. One loop at a time; a body must not start another.
   template <class Body>
   void for_each(std::int64_t tasks, const Body& body) {
-    claim(tasks,
-          [](const void* context, std::int64_t task, int worker) {
-            (*static_cast<const Body*>(context))(task, worker);
-          },
-          &body);
+    run(tasks,
+        [](const void* context, std::int64_t task, int worker) {
+          (*static_cast<const Body*>(context))(task, worker);
+        },
+        &body);
   }
 
  private:
-  using Job = void (*)(const void*, int);
   using Task = void (*)(const void*, std::int64_t, int);
   // Not templates, so that no code of the standard library is compiled with a kernel's ISA flags.
-  void run(Job job, const void* context);
-  void claim(std::int64_t tasks, Task task, const void* context);
+  void run(std::int64_t tasks, Task task, const void* context);
+  void claim(int worker);
   void work(int worker);
+  void wait_until_left();
 
   int size_;
   std::vector<std::thread> workers_;
-  Job job_ = nullptr;
+  // The loop that the gate is open for; written only while it is closed and empty.
+  Task task_ = nullptr;
   const void* context_ = nullptr;
-  std::atomic<std::uint32_t> generation_{0};
-  std::atomic<int> pending_{0};
+  std::int64_t tasks_ = 0;
+  alignas(64) std::atomic<std::int64_t> next_{0};
+  // Number of the loop, whether it may be entered, and how many workers are inside.
+  alignas(64) std::atomic<std::uint32_t> gate_{0};
   std::atomic<bool> stop_{false};
 };
 

@@ -2,8 +2,8 @@
 // the vector extension to whatever the target's baseline offers.
 //
 // A dot-verbs type says how one step of the inner loop works. Weights come as `kWidth` columns by
-// `kPack` consecutive depths; `broadcast` repeats `kPack` depths of one row for all columns. Where a
-// set has no instruction that sums kPack products, a step takes `kHalves` passes, each of which
+// `kPack` consecutive depths; `broadcast` repeats `kPack` depths of one row for all columns. Where
+// a set has no instruction that sums kPack products, a step takes `kHalves` passes, each of which
 // widens one of the depths.
 #pragma once
 

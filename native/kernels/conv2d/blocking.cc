@@ -102,7 +102,8 @@ bool ChunkWalk::next() {
                                    : layout_.taps;
   const int pack = layout_.shape.pack;
   const std::int64_t channels = layout_.channels[source_] - step_ * pack;
-  const std::int64_t whole = channels / pack < step_end - step_ ? channels / pack : step_end - step_;
+  const std::int64_t steps_left = step_end - step_;
+  const std::int64_t whole = channels / pack < steps_left ? channels / pack : steps_left;
   source = source_;
   first_tap = tap_;
   chunk.weights = panel_weights_ + layout_.step_offset(vectors_, source_, tap_, step_);
@@ -111,7 +112,7 @@ bool ChunkWalk::next() {
   chunk.taps = tap_end - tap_;
   chunk.channel_offset = static_cast<std::size_t>(step_ * pack) * byte_size(layout_.type);
   chunk.steps = whole;
-  chunk.tail = whole < step_end - step_ ? static_cast<int>(channels - whole * pack) : 0;
+  chunk.tail = whole < steps_left ? static_cast<int>(channels - whole * pack) : 0;
   chunk.first = !started_;
   started_ = true;
 

@@ -6,9 +6,9 @@
 
 namespace bookend {
 
-// Weights of a chunk, at most. Measured on Zen 5 (1 MiB of second-level cache a core): 128 to 256 KiB
-// of weights and 96 to 200 rows lie within 2% of each other; chunks for the first-level cache
-// (24 KiB) lose 2-4% to loading and storing the sums.
+// Weights of a chunk, at most. Measured on Zen 5 (1 MiB of second-level cache a core): 128 to
+// 256 KiB of weights and 96 to 200 rows lie within 2% of each other; chunks for the first-level
+// cache (24 KiB) lose 2-4% to loading and storing the sums.
 constexpr std::int64_t kChunkBytes = 256 << 10;
 
 // A task is a block of output rows by one panel of columns. Depth goes by in chunks, of which each

@@ -12,7 +12,7 @@ namespace bookend {
 
 struct Conv2dOperands {
   const void* x;          // [batch, height, width, channels]
-  const void* skip;       // [batch, height, width, skip_channels]: the second half of a concatenation
+  const void* skip;       // [batch, height, width, skip_channels]: second half of a concatenation
   const void* weights;    // packed by the chosen kernel
   const float* bias;      // [out_channels], in the order of the unpacked weights
   const float* row_bias;  // [batch, out_channels]: the time embedding

@@ -1,5 +1,5 @@
-// The convolution driver over a micro-kernel `Micro` (micro_kernel.h or tile_kernel.h) and the float
-// verbs `F` of its epilogue: every ISA file instantiates it once per type.
+// The convolution driver over a micro-kernel `Micro` (micro_kernel.h or tile_kernel.h) and the
+// float verbs `F` of its epilogue: every ISA file instantiates it once per type.
 #pragma once
 
 #include "kernels/conv2d/blocking.h"

@@ -23,8 +23,8 @@ struct Chunk {
 };
 
 // What a tile asks the caches for while it computes. The hardware follows neither six strided rows
-// nor a jump to other weights, and waiting for them costs 10-25% where depth is short or a row block
-// small.
+// nor a jump to other weights, and waiting for them costs 10-25% where depth is short or a row
+// block small.
 struct Ahead {
   const std::byte* const* rows;  // of the next tile of the same chunk
   const std::byte* weights;      // this tile's share of the weights that come next

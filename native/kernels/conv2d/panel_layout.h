@@ -1,6 +1,6 @@
-// Where a packed weight lies. Output columns are cut into panels of `vectors` SIMD vectors, the last
-// panel into as few vectors as cover the rest. Inside a panel, depth runs over source (x, then skip),
-// tap, channel:
+// Where a packed weight lies. Output columns are cut into panels of `vectors` SIMD vectors, the
+// last panel into as few vectors as cover the rest. Inside a panel, depth runs over source (x, then
+// skip), tap, channel:
 //   [panel][source][tap][ceil(channels / pack)][panel's vectors * width][pack]
 // For geglu the first half of a panel's vectors holds values and the second half the gates of the
 // same columns, so that one tile owns both.
@@ -16,17 +16,17 @@ namespace bookend {
 
 // What a micro-kernel fixes about the layout.
 struct PanelShape {
-  int width;        // columns of one vector
-  int vectors;      // vectors of a full panel, even
-  int pack;         // consecutive channels that lie together (kv)
+  int width;          // columns of one vector
+  int vectors;        // vectors of a full panel, even
+  int pack;           // consecutive channels that lie together (kv)
   int step_multiple;  // steps of one tap are padded with zeros to a multiple of this
 };
 
 struct PanelLayout {
   PanelShape shape;
   DType type;
-  bool paired;              // geglu
-  std::int64_t columns;     // of the output: out_columns()
+  bool paired;           // geglu
+  std::int64_t columns;  // of the output: out_columns()
   std::int64_t taps;
   std::int64_t channels[2];  // of x and skip
   std::int64_t steps[2];     // inner-loop steps of one tap: ceil(channels / pack), padded

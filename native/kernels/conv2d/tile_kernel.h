@@ -1,6 +1,6 @@
 // The inner loop on AMX: 32 pixels by 2 vectors of columns at a time, as 2 x 2 tiles of sums fed by
-// two tiles of pixels and two of weights. Tiles read rows at one fixed stride, which row pointers do
-// not have, so the pixels of a chunk are gathered first, once for all columns of the panel.
+// two tiles of pixels and two of weights. Tiles read rows at one fixed stride, which row pointers
+// do not have, so the pixels of a chunk are gathered first, once for all columns of the panel.
 #pragma once
 
 #include "kernels/conv2d/blocking.h"
