@@ -7,6 +7,14 @@ namespace {
 // sleeps, so that an idle pool costs nothing.
 constexpr int kSpins = 4000;
 
+// The fields of the gate. A worker that slept through exactly 2^20 loops takes the next one for the
+// last it saw and leaves it to the others, which is harmless.
+constexpr std::uint32_t kInside = 0x7ff;
+constexpr std::uint32_t kOpen = 0x800;
+constexpr std::uint32_t kOneLoop = 0x1000;
+
+constexpr std::uint32_t loop_of(std::uint32_t gate) { return gate & ~(kOneLoop - 1); }
+
 inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -23,61 +31,66 @@ ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads) {
 
 ThreadPool::~ThreadPool() {
   stop_.store(true, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  gate_.fetch_add(kOneLoop, std::memory_order_release);
+  gate_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::run(Job job, const void* context) {
-  if (workers_.empty()) {
-    job(context, 0);
-    return;
-  }
-  job_ = job;
-  context_ = context;
-  pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
-  job(context, 0);
-  for (int spin = 0; pending_.load(std::memory_order_acquire) != 0; ++spin) {
-    if (spin < kSpins) {
-      relax();
-    } else {
-      const int left = pending_.load(std::memory_order_acquire);
-      if (left != 0) pending_.wait(left, std::memory_order_acquire);
-    }
-  }
-}
-
-void ThreadPool::claim(std::int64_t tasks, Task task, const void* context) {
+void ThreadPool::run(std::int64_t tasks, Task task, const void* context) {
   if (size_ == 1 || tasks <= 1) {
     for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;
   }
-  std::atomic<std::int64_t> next{0};
-  parallel([&](int worker) {
-    for (;;) {
-      const std::int64_t i = next.fetch_add(1, std::memory_order_relaxed);
-      if (i >= tasks) return;
-      task(context, i, worker);
+  task_ = task;
+  context_ = context;
+  tasks_ = tasks;
+  next_.store(0, std::memory_order_relaxed);
+  gate_.fetch_add(kOneLoop | kOpen, std::memory_order_release);
+  gate_.notify_all();
+  claim(0);
+  gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  wait_until_left();
+}
+
+void ThreadPool::claim(int worker) {
+  for (;;) {
+    const std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
+    if (i >= tasks_) return;
+    task_(context_, i, worker);
+  }
+}
+
+void ThreadPool::wait_until_left() {
+  for (int spin = 0;; ++spin) {
+    const std::uint32_t gate = gate_.load(std::memory_order_acquire);
+    if ((gate & kInside) == 0) return;
+    if (spin < kSpins) {
+      relax();
+    } else {
+      gate_.wait(gate, std::memory_order_acquire);
     }
-  });
+  }
 }
 
 void ThreadPool::work(int worker) {
   std::uint32_t seen = 0;
-  for (;;) {
-    for (int spin = 0; generation_.load(std::memory_order_acquire) == seen; ++spin) {
+  for (int spin = 0;; ++spin) {
+    std::uint32_t gate = gate_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_relaxed)) return;
+    if ((gate & kOpen) == 0 || loop_of(gate) == seen) {
       if (spin < kSpins) {
         relax();
       } else {
-        generation_.wait(seen, std::memory_order_acquire);
+        gate_.wait(gate, std::memory_order_acquire);
       }
+      continue;
     }
-    seen = generation_.load(std::memory_order_acquire);
-    if (stop_.load(std::memory_order_relaxed)) return;
-    job_(context_, worker);
-    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+    if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
+    seen = loop_of(gate);
+    claim(worker);
+    const std::uint32_t before = gate_.fetch_sub(1, std::memory_order_acq_rel);
+    if ((before & (kInside | kOpen)) == 1) gate_.notify_all();
+    spin = 0;
   }
 }
 

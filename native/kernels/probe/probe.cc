@@ -45,7 +45,7 @@ double probe_flops(Isa limit, DType type, ThreadPool& pool, double seconds) {
     std::atomic<std::int64_t> looks{0};
     std::atomic<float> sink{0.0f};
     const double start = seconds_now();
-    pool.parallel([&](int) {
+    pool.for_each(pool.size(), [&](std::int64_t, int) {
       while (seconds_now() - start < seconds) {
         sink.store(probe->burn(kIterationsPerLook), std::memory_order_relaxed);
         looks.fetch_add(1, std::memory_order_relaxed);
