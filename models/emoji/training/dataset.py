@@ -40,9 +40,12 @@ class Emoji:
         return rng.choice(TEMPLATES).format(name=self.name)
 
 
-def read_selection():
+def read_selection(for_vae):
     """The short names in selection.txt, in order; comment lines start with '# '."""
-    lines = (HERE / "selection.txt").read_text().splitlines()
+    text = (HERE / "selection.txt").read_text()
+    if not for_vae:
+        text = text.split("# vae only")[0]
+    lines = text.splitlines()
     return [word for line in lines if not line.startswith("# ") for word in line.split()]
 
 
@@ -62,14 +65,17 @@ def read_image(path):
     return np.asarray(rgb)
 
 
-def load():
-    """All selected emoji as a list of Emoji; fails if one is missing or two share a name."""
+def load(for_vae=False):
+    """The selected emoji as a list of Emoji, with those for the VAE alone on demand.
+
+    Fails if one is missing or two share a name.
+    """
     if not DATASOURCE.exists():
         raise SystemExit(f"{DATASOURCE} is missing: run `npm install` in {HERE}")
     entries = {e["short_name"]: e for e in json.loads((DATASOURCE / "emoji.json").read_text())}
     words = json.loads(KEYWORDS.read_text())
     result, seen = [], {}
-    for short_name in read_selection():
+    for short_name in read_selection(for_vae):
         entry = entries[short_name]
         character = "".join(chr(int(code, 16)) for code in entry["unified"].split("-"))
         found = words.get(character) or words[character.replace("\ufe0f", "")]

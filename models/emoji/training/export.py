@@ -2,7 +2,7 @@
 
     python export.py --run DIR --out DIR [--random]
 
-`--run` holds what train_vae.py and train_unet.py wrote; `--random` saves untrained weights of the
+`--run` holds what the three trainings wrote; `--random` saves untrained weights of the
 same shapes, for tests.
 """
 
@@ -69,7 +69,8 @@ def main():
         vae = type(vae).from_pretrained(arguments.run / "vae")
         state = torch.load(arguments.run / "unet.pt", weights_only=True, map_location="cpu")
         unet.load_state_dict(state["average"]["unet"])
-        text_encoder.load_state_dict(state["average"]["text_encoder"])
+        text = torch.load(arguments.run / "text_encoder.pt", weights_only=True, map_location="cpu")
+        text_encoder.load_state_dict(text)
     save(arguments.out, vae, unet, text_encoder)
     size = sum(p.stat().st_size for p in arguments.out.glob("**/*") if p.is_file())
     print(f"{arguments.out}: {size / 1e6:.1f} MB")

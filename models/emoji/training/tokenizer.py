@@ -63,7 +63,7 @@ def apply_merge(parts, pair):
 
 def make_tokenizer(folder=None):
     """Train on the data set, write the files to `folder` and return the loaded CLIPTokenizer."""
-    merges = learn_merges(word_counts(load()), MERGES)
+    merges = learn_merges(word_counts(load(for_vae=True)), MERGES)
     symbols = list(bytes_to_unicode().values())
     tokens = symbols + [s + "</w>" for s in symbols] + [a + b for a, b in merges]
     tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]

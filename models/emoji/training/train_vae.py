@@ -29,9 +29,9 @@ def reconstruction_loss(output, target):
     return error.abs().mean() + 2 * error.square().mean() + 0.5 * edges
 
 
-def pixels():
-    """All training images as float [-1, 1], [N, 3, 64, 64]."""
-    images = np.stack([e.image for e in load()])
+def pixels(emoji):
+    """The images as float [-1, 1], [N, 3, 64, 64]."""
+    images = np.stack([e.image for e in emoji])
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -79,7 +79,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.out / "vae.pt"
 
-    x = pixels().contiguous(memory_format=torch.channels_last)
+    x = pixels(load(for_vae=True)).contiguous(memory_format=torch.channels_last)
     vae = make_vae().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         vae.parameters(), lr=arguments.rate, betas=(0.9, 0.98), weight_decay=1e-3, fused=True
