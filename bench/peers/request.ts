@@ -9,7 +9,6 @@ import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts
 import { parseUNet2DConditionConfig } from '../../src/models/unet-2d-condition-config.ts';
 import type { Precision } from '../../src/pipelines/request.ts';
 import type { WeightSource } from '../../src/runtime/backend.ts';
-import type { CeilingType } from '../../src/runtime/native/ceiling.ts';
 
 /** Pixels to a latent, along each side. */
 export const LATENT_STRIDE = 8;
@@ -68,6 +67,6 @@ export function stepWeights(graph: Graph): WeightSource {
   return syntheticWeights(graphParameters(graph));
 }
 
-export function ceilingType(precision: Precision): CeilingType {
+export function ceilingType(precision: Precision): 'f32' | 'bf16' {
   return precision === 'fp32' ? 'f32' : 'bf16';
 }

@@ -47,14 +47,15 @@ Napi::Value measure_ceiling_js(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Isa isa = isa_argument(info[0]);
   const std::string type = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
-  if (type != "f32" && type != "bf16") fail(env, "measureCeiling takes f32 or bf16");
+  const bool known = type == "f32" || type == "bf16" || type == "u8";
+  if (!known) fail(env, "measureCeiling takes f32, bf16 or u8");
   if (!info[2].IsNumber() || !info[3].IsNumber()) fail(env, "measureCeiling takes two numbers");
   const int threads = info[2].As<Napi::Number>().Int32Value();
   const double seconds = info[3].As<Napi::Number>().DoubleValue();
   if (threads < 1 || threads > kMostThreads || !(seconds > 0 && seconds <= kMostSeconds)) {
     fail(env, "measureCeiling takes 1 to 256 threads and up to 60 seconds");
   }
-  const DType dtype = type == "f32" ? DType::f32 : DType::bf16;
+  const DType dtype = type == "f32" ? DType::f32 : type == "bf16" ? DType::bf16 : DType::u8;
   auto* worker = new CeilingWorker(env, isa, dtype, threads, seconds);
   const Napi::Promise promise = worker->promise();
   worker->Queue();

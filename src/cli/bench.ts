@@ -130,12 +130,17 @@ function latentSize({ unet, vae }: Subject, { size }: BenchOptions) {
   };
 }
 
-type Ceilings = Readonly<Record<Precision, number>>;
+/** FLOP/s; 0 where the CPU has no integer dot product. */
+type Ceilings = Readonly<Record<Precision | 'int8', number>>;
 
 async function measureCeilings(threads: number | undefined): Promise<Ceilings> {
   const options = { isa: resolveIsa(), threads: resolveThreads(threads), seconds: 0.5 };
   const measure = (type: CeilingType) => measureCeiling(type, options);
-  return { fp32: await measure('f32'), bf16: await measure('bf16') };
+  return {
+    fp32: await measure('f32'),
+    bf16: await measure('bf16'),
+    int8: await measure('u8'),
+  };
 }
 
 function report(
@@ -165,7 +170,9 @@ function report(
   }
   const giga = (value: number) => (value / 1e9).toFixed(1);
   print(`${cpu}, ${threads} threads, ${resolveIsa()}`);
-  print(`ceilings  fp32 ${giga(ceilings.fp32)}  bf16 ${giga(ceilings.bf16)} GFLOP/s`);
+  print(
+    `ceilings  fp32 ${giga(ceilings.fp32)}  bf16 ${giga(ceilings.bf16)}  int8 ${giga(ceilings.int8)} G(FL)OP/s`,
+  );
   print('');
   const rows = ops.map((op) => [
     op.op,

@@ -1,14 +1,15 @@
 import { tensor } from '../core/tensor.ts';
 import type { Graph } from '../ir/graph.ts';
+import type { InferencePrecision } from '../passes/index.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import type { IsaName } from '../runtime/native/addon.ts';
-import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
+import { measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
 import type { InstructionProfile, NativeExecutable } from '../runtime/native/native-executable.ts';
 
 export interface BenchmarkOptions {
-  readonly precision: CeilingType;
+  readonly precision: InferencePrecision;
   readonly threads?: number;
   /** Runs that count; one more comes first and does not. */
   readonly rounds: number;

@@ -9,7 +9,7 @@ namespace bookend {
 
 #if defined(__x86_64__)
 extern const Probe kProbeAmxBf16;
-extern const Probe kProbeAvx512NativeBf16, kProbeAvx512F32, kProbeAvx512Bf16;
+extern const Probe kProbeAvx512Vnni, kProbeAvx512NativeBf16, kProbeAvx512F32, kProbeAvx512Bf16;
 extern const Probe kProbeAvx2F32, kProbeAvx2Bf16;
 #endif
 extern const Probe kProbeScalarF32, kProbeScalarBf16;
@@ -19,6 +19,7 @@ namespace {
 const Probe* const kProbes[] = {
 #if defined(__x86_64__)
     &kProbeAmxBf16,
+    &kProbeAvx512Vnni,
     &kProbeAvx512NativeBf16,
     &kProbeAvx512F32,
     &kProbeAvx512Bf16,

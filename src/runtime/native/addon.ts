@@ -85,7 +85,7 @@ export interface NativeAddon {
   /** FLOP/s of multiply-adds on registers alone, all threads together; off the event loop. */
   measureCeiling(
     isa: IsaName,
-    dtype: 'f32' | 'bf16',
+    dtype: 'f32' | 'bf16' | 'u8',
     threads: number,
     seconds: number,
   ): Promise<number>;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { arch, platform } from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { BookendError } from '../../core/errors.ts';
 import type { NativeAddon } from './addon.ts';
 import { asBookendError } from './native-errors.ts';
@@ -45,7 +46,7 @@ function load(): NativeAddon {
 
 /** The nearest folder above this file that holds package.json: sources and builds lie differently deep. */
 function packageRoot(): string {
-  let folder = import.meta.dirname;
+  let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) {
     folder = dirname(folder);
   }
