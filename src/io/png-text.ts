@@ -1,5 +1,6 @@
-import { crc32, inflateSync } from 'node:zlib';
+import { inflateSync } from 'node:zlib';
 import { BookendError } from '../core/errors.ts';
+import { crc32 } from './crc32.ts';
 import { MAX_IMAGE_BYTES } from './image-data.ts';
 import { PNG_SIGNATURE, type PngText } from './png.ts';
 import { readWhole } from './read-file.ts';

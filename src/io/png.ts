@@ -1,6 +1,7 @@
-import { crc32, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
 import { BookendError } from '../core/errors.ts';
 import { writeAtomically } from './atomic-write.ts';
+import { crc32 } from './crc32.ts';
 import { checkImage, type Image } from './image-data.ts';
 
 /** The first bytes of every PNG (specification, third edition, section 5.2). */
