@@ -1,12 +1,12 @@
 /**
  * `npm run check:package`: packs Bookend, installs the tarball in an empty folder as a user would,
  * and there runs `npx bookend doctor`, `npx bookend generate` and a TypeScript program that must
- * type-check under `strict`.
+ * type-check under `strict`, all with the Node that this machine has outside the project.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 
 const PROGRAM = `import { StableDiffusionPipeline, writePng } from 'bookend';
 
@@ -32,8 +32,15 @@ const TSCONFIG = {
   files: ['program.ts'],
 };
 
+/** Without the folders that `npm run` puts first, where the project's own Node is. */
+const USERS_PATH = (process.env.PATH ?? '')
+  .split(delimiter)
+  .filter((entry) => !/[\\/]node_modules[\\/]|[\\/]node-gyp-bin$/.test(entry))
+  .join(delimiter);
+
 function run(cwd: string, command: string, ...args: string[]): string {
-  const result = spawnSync(command, args, { cwd, encoding: 'utf8' });
+  const env = { ...process.env, PATH: USERS_PATH };
+  const result = spawnSync(command, args, { cwd, env, encoding: 'utf8' });
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}`;
   if (result.status === 0) return output;
   console.error(
@@ -48,6 +55,7 @@ function requirePng(path: string): void {
   console.log(`ok    ${path.slice(path.lastIndexOf('/') + 1)}: ${size} bytes`);
 }
 
+console.log(`      with Node ${run('.', 'node', '--version').trim()}`);
 const folder = mkdtempSync(join(tmpdir(), 'bookend-package-'));
 try {
   run('.', 'npm', 'pack', '--pack-destination', folder);
