@@ -42,11 +42,6 @@ export const MAX_HEADER_BYTES = 100_000_000;
 /** Bytes before the JSON text: its length as a little-endian 64-bit integer. */
 export const LENGTH_BYTES = 8;
 
-/** Bytes of one stored element. */
-export function storedByteSize(dtype: StoredDType): number {
-  return STORED_BYTES[dtype];
-}
-
 /**
  * Reads the JSON's length from the first 8 bytes and checks it against the file.
  *

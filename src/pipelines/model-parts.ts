@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
-import { ClipTokenizer } from '../io/clip-tokenizer.ts';
+import { ClipTokenizer, loadClipTokenizer } from '../io/clip-tokenizer.ts';
 import { resolveModel } from '../io/hub.ts';
 import { asIoError } from '../io/io-error.ts';
 import { readText } from '../io/json-file.ts';
@@ -60,8 +60,7 @@ async function folderParts(path: string, { variant }: PartsOptions): Promise<Mod
       return parseSchedulerJson(text);
     },
     weights: (component) => folder.openWeights(component, { variant }),
-    tokenizer: async () =>
-      new ClipTokenizer(await readTokenizerFiles(folder.componentPath('tokenizer'))),
+    tokenizer: async () => loadClipTokenizer(folder.componentPath('tokenizer')),
   };
 }
 

@@ -97,6 +97,6 @@ export function latentSchedulerJson(base: SchedulerJson): SchedulerJson {
   return { ...base, clip_sample: false, steps_offset: 1 };
 }
 
-export function isSchedulerName(name: string): name is SchedulerName {
+function isSchedulerName(name: string): name is SchedulerName {
   return Object.hasOwn(schedulers, name);
 }
