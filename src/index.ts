@@ -1,8 +1,8 @@
 /** Stable Diffusion on CPUs. This is the package's only public entry. */
 export { BookendError, type ErrorCode } from './core/errors.ts';
-export { readImage, resizeImage } from './io/image.ts';
+export { type ReadImageOptions, readImage, resizeImage } from './io/image.ts';
 export type { Image } from './io/image-data.ts';
-export { encodePng, writePng } from './io/png.ts';
+export { encodePng, type PngText, writePng } from './io/png.ts';
 export { readPngText } from './io/png-text.ts';
 export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
 export {
@@ -21,6 +21,7 @@ export type {
   PromptRequest,
   RunRequest,
   StepEnd,
+  TileDecoded,
   Timings,
 } from './pipelines/request.ts';
 export type { StableDiffusion } from './pipelines/stable-diffusion.ts';

@@ -7,7 +7,7 @@ import { writePng } from '../io/png.ts';
 import { imageToImage } from '../pipelines/image-to-image.ts';
 import { inpaint } from '../pipelines/inpaint.ts';
 import { type LoadedModel, loadModel } from '../pipelines/load.ts';
-import type { GenerationResult, StepEnd } from '../pipelines/request.ts';
+import type { GenerationResult, StepEnd, TileDecoded } from '../pipelines/request.ts';
 import { textToImage } from '../pipelines/text-to-image.ts';
 import { unconditional } from '../pipelines/unconditional.ts';
 import { addGenerateOptions, type GenerateOptions } from './generate-options.ts';
@@ -41,7 +41,7 @@ Paths of the images go to stdout, progress to stderr. Exit status: 0 done, 1 fai
 130 interrupted.`;
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
-  await requireWritable(options.out);
+  await requireWritable(imagePath(options.out, 0, options.count));
   const pictures = await readPictures(options);
   const interrupt = interruptSignal();
   let model: LoadedModel | undefined;
@@ -70,10 +70,20 @@ async function run(
   options: GenerateOptions,
   signal: AbortSignal,
 ): Promise<GenerationResult> {
-  let progress: Progress | undefined;
+  let denoising: Progress | undefined;
+  let decoding: Progress | undefined;
   const onStepEnd = ({ step, steps, seconds }: StepEnd) => {
-    progress ??= createProgress('Denoising', steps);
-    progress.update(step + 1, seconds);
+    denoising ??= createProgress('Denoising', steps, 'step');
+    denoising.update(step + 1, seconds);
+    if (step + 1 < steps || model.kind === 'unconditional') return;
+    denoising.finish();
+    denoising = undefined;
+    note('Decoding');
+  };
+  const onTileDecoded = ({ tile, tiles, seconds }: TileDecoded) => {
+    if (tiles === 1) return;
+    decoding ??= createProgress('Decoding', tiles, 'tile');
+    decoding.update(tile + 1, seconds);
   };
   const request = {
     numInferenceSteps: options.steps,
@@ -87,10 +97,14 @@ async function run(
     width: options.width,
     height: options.height,
     onStepEnd,
+    onTileDecoded,
     signal,
   };
   try {
-    if (model.kind === 'unconditional') return await unconditional(model.model, request);
+    if (model.kind === 'unconditional') {
+      refuseConditions(model, prompt, options);
+      return await unconditional(model.model, request);
+    }
     if (prompt.trim() === '') {
       throw new BookendError(
         'invalid-argument',
@@ -102,8 +116,23 @@ async function run(
     if (!mask) return await imageToImage(model.model, prompt, { ...request, image, strength });
     return await inpaint(model.model, prompt, { ...request, image, mask, strength });
   } finally {
-    progress?.finish();
+    denoising?.finish();
+    decoding?.finish();
   }
+}
+
+/** An unconditional model would draw the same without them, so whoever gives them is told. */
+function refuseConditions(model: LoadedModel, prompt: string, options: GenerateOptions): void {
+  const { negative, image, width, height } = options;
+  const given = { 'a prompt': prompt || undefined, '--negative': negative, '--image': image };
+  const [extra] = Object.entries({ ...given, '--width': width, '--height': height }).find(
+    ([, value]) => value !== undefined,
+  ) ?? [undefined];
+  if (extra === undefined) return;
+  throw new BookendError(
+    'invalid-argument',
+    `${model.model.origin} draws from noise alone, at its own size, and was given ${extra}; leave it out.`,
+  );
 }
 
 interface Pictures {

@@ -1,6 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { BookendError } from '../core/errors.ts';
+import { refuseFolder } from '../io/atomic-write.ts';
 
 /** Where image `index` of `count` goes: the name as given for one, numbered for several. */
 export function imagePath(out: string, index: number, count: number): string {
@@ -30,6 +31,7 @@ export async function requireWritable(out: string): Promise<void> {
       { cause },
     );
   }
+  await refuseFolder(out);
 }
 
 export interface ParametersText {

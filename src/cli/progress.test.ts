@@ -10,13 +10,13 @@ test('durations read naturally at every scale', () => {
 });
 
 test('a progress line holds count, step time and estimate', () => {
-  const line = formatProgress('Denoising', 5, 20, 1.5);
+  const line = formatProgress('Denoising', 5, 20, 1.5, 'step');
   assert.match(line, /^Denoising █+░+ 5\/20 {2}1\.50 s\/step {2}ETA 22\.5s$/);
 });
 
 test('a pipe gets the first, the last and few lines between', () => {
   const lines: string[] = [];
-  const progress = createProgress('Denoising', 40, { write: (text) => lines.push(text) });
+  const progress = createProgress('Denoising', 40, 'step', { write: (text) => lines.push(text) });
   for (let step = 1; step <= 40; step++) progress.update(step, 1);
   progress.finish();
   assert.equal(lines.length, 9);
@@ -26,7 +26,7 @@ test('a pipe gets the first, the last and few lines between', () => {
 
 test('a terminal gets one line redrawn in place', () => {
   const writes: string[] = [];
-  const progress = createProgress('Denoising', 2, {
+  const progress = createProgress('Denoising', 2, 'step', {
     isTTY: true,
     write: (text) => writes.push(text),
   });

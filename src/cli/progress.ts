@@ -2,7 +2,7 @@ import { stderr } from 'node:process';
 
 /** Progress on stderr: one redrawn bar on a terminal, else a plain line now and then. */
 export interface Progress {
-  /** `done` of `total` steps; `seconds` is the time of the step that just ended. */
+  /** `done` of `total`; `seconds` is the time of the one that just ended. */
   update(done: number, seconds: number): void;
   finish(): void;
 }
@@ -19,22 +19,25 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`;
 }
 
-/** One line: bar, count, seconds a step, estimated time to the end. */
+/** One line: bar, count, seconds for each, estimated time to the end. */
 export function formatProgress(
   label: string,
   done: number,
   total: number,
-  secondsPerStep: number,
+  secondsEach: number,
+  unit: string,
 ): string {
   const filled = total === 0 ? BAR_WIDTH : Math.round((BAR_WIDTH * done) / total);
   const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
-  const remaining = formatDuration((total - done) * secondsPerStep);
-  return `${label} ${bar} ${done}/${total}  ${secondsPerStep.toFixed(2)} s/step  ETA ${remaining}`;
+  const remaining = formatDuration((total - done) * secondsEach);
+  return `${label} ${bar} ${done}/${total}  ${secondsEach.toFixed(2)} s/${unit}  ETA ${remaining}`;
 }
 
+/** `unit` is what `total` counts. */
 export function createProgress(
   label: string,
   total: number,
+  unit: string,
   stream: { isTTY?: boolean; write(text: string): unknown } = stderr,
 ): Progress {
   let elapsed = 0;
@@ -43,7 +46,7 @@ export function createProgress(
     update(done, seconds) {
       elapsed += seconds;
       sinceLastLine += seconds;
-      const line = formatProgress(label, done, total, elapsed / Math.max(done, 1));
+      const line = formatProgress(label, done, total, elapsed / Math.max(done, 1), unit);
       if (stream.isTTY) {
         stream.write(`\r\x1b[2K${line}`);
       } else if (done === total || sinceLastLine >= PLAIN_LINE_INTERVAL_SECONDS) {

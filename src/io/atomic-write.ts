@@ -33,8 +33,12 @@ export async function writeAtomically(
   }
 }
 
-/** Found before the content is made rather than at the rename, whose error code varies. */
-async function refuseFolder(path: string): Promise<void> {
+/**
+ * Found before the content is made rather than at the rename, whose error code varies.
+ *
+ * @throws BookendError `io` when `path` is a folder
+ */
+export async function refuseFolder(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory()) {
     throw new BookendError(

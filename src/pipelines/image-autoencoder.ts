@@ -7,7 +7,9 @@ import {
 import type { AutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
 import { type Compile, CompiledModel } from './compiled-model.ts';
 import { type LatentShape, latentCount } from './latents.ts';
-import { planTiles, TileBlender, type TileOrigin } from './tiles.ts';
+import type { TileDecoded } from './request.ts';
+import { startStopwatch } from './stopwatch.ts';
+import { planTiles, TileBlender, type TileOrigin, type TilePlan } from './tiles.ts';
 
 /** Pixels, [batch, height, width, 3] channels-last, -1 to 1. */
 export interface PixelBatch {
@@ -24,6 +26,7 @@ export interface DecodeOptions {
    * overlapping tiles of this size, blended over a quarter of it. 96 (768 pixels) by default.
    */
   readonly tileSize?: number;
+  readonly onTileDecoded?: (event: TileDecoded) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -74,11 +77,13 @@ export class ImageAutoencoder {
     const data = new Float32Array(shape.batch * height * width * outChannels);
     const single = { ...shape, batch: 1 };
     const count = latentCount(single);
+    const tiles = planTiles(shape, options.tileSize ?? DEFAULT_TILE);
+    const announce = tileCounter(tiles.origins.length * shape.batch, options.onTileDecoded);
     for (let image = 0; image < shape.batch; image++) {
       const unscaled = latents
         .subarray(image * count, (image + 1) * count)
         .map((value) => value / scalingFactor);
-      const pixels = await this.#decodeOne(unscaled, single, options);
+      const pixels = await this.#decodeOne(unscaled, single, tiles, announce, options.signal);
       data.set(pixels, image * pixels.length);
     }
     return { batch: shape.batch, height, width, channels: outChannels, data };
@@ -92,16 +97,19 @@ export class ImageAutoencoder {
   async #decodeOne(
     latents: Float32Array,
     shape: LatentShape,
-    { tileSize = DEFAULT_TILE, signal }: DecodeOptions,
+    tiles: TilePlan,
+    announce: (seconds: number) => void,
+    signal?: AbortSignal,
   ): Promise<Float32Array> {
-    const tiles = planTiles(shape, tileSize);
     const size = { batch: 1, height: tiles.height, width: tiles.width };
     const { downscale, outChannels } = this.config;
     return this.#decoder.use(size, async (decoder) => {
       const decodeTile = async (origin: TileOrigin) => {
         const piece = cut(latents, shape, origin, size);
         const input = tensor('f32', [1, size.height, size.width, shape.channels], piece);
+        const elapsed = startStopwatch();
         const { sample } = await decoder.run({ latents: input }, { signal });
+        announce(elapsed());
         return sample.data as Float32Array;
       };
       if (tiles.origins.length === 1) return decodeTile(tiles.origins[0]);
@@ -110,6 +118,12 @@ export class ImageAutoencoder {
       return blender.finish();
     });
   }
+}
+
+/** Turns the durations of `tiles` pieces, in order, into events. */
+function tileCounter(tiles: number, onTileDecoded: DecodeOptions['onTileDecoded']) {
+  let tile = 0;
+  return (seconds: number) => onTileDecoded?.({ tile: tile++, tiles, seconds });
 }
 
 /** The rectangle of `latents` at `origin`. */

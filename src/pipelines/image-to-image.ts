@@ -68,8 +68,8 @@ export async function imageToImage(
     signal,
   });
 
-  const account = { seeds, schedule, textEncode, steps: seconds, elapsed, signal };
-  return finish(model, latents, shape, account);
+  const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
+  return finish(model, latents, shape, account, request);
 }
 
 /** How many of `steps` to leave out so that `strength` of them is left. */

@@ -89,8 +89,8 @@ export async function inpaint(
     signal,
   });
 
-  const account = { seeds, schedule, textEncode, steps: result.seconds, elapsed, signal };
-  return finish(model, result.latents, shape, account);
+  const account = { seeds, schedule, textEncode, steps: result.seconds, elapsed };
+  return finish(model, result.latents, shape, account, request);
 }
 
 /** Inpainting starts PNDM like image-to-image: there is no room for Runge–Kutta steps mid-schedule. */

@@ -49,7 +49,9 @@ export async function openModelParts(
 // Read as text: Python writes -Infinity into it, which is no JSON.
 const SCHEDULER_CONFIG = 'scheduler_config.json';
 
-async function folderParts(path: string, { variant }: PartsOptions): Promise<ModelParts> {
+async function folderParts(path: string, options: PartsOptions): Promise<ModelParts> {
+  const { variant, tokenizer, predictionType } = options;
+  refuseOption(path, 'a model folder', { tokenizer, predictionType });
   const folder = await openModelFolder(path);
   return {
     origin: path,
@@ -64,9 +66,20 @@ async function folderParts(path: string, { variant }: PartsOptions): Promise<Mod
   };
 }
 
+/** An option that this layout has no use for is a mistake to tell, not to pass over. */
+function refuseOption(path: string, layout: string, options: Record<string, unknown>): void {
+  const given = Object.keys(options).find((name) => options[name] !== undefined);
+  if (given === undefined) return;
+  throw new BookendError(
+    'invalid-argument',
+    `${path} is ${layout}, for which the option ${given} means nothing; leave it out.`,
+  );
+}
+
 const FILE_PARTS = new Set(['unet', 'vae', 'text_encoder', 'tokenizer', 'scheduler']);
 
 async function fileParts(path: string, options: PartsOptions): Promise<ModelParts> {
+  refuseOption(path, 'a single file', { variant: options.variant });
   const file = await openSingleFile(path, options);
   return {
     origin: path,

@@ -10,6 +10,7 @@ import {
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
   type StepEnd,
+  type TileDecoded,
   UnconditionalPipeline,
 } from '../index.ts';
 import { hashedInput } from '../models/random-weights.ts';
@@ -41,6 +42,20 @@ test('a result accounts for its run', async () => {
   assert.ok(parts.reduce((sum, seconds) => sum + seconds, 0) <= result.timings.total);
   assert.ok(result.peakMemory > 2 ** 20);
   assert.deepEqual(result.seeds, [5]);
+});
+
+test('decoding tells of every tile', async () => {
+  const events: TileDecoded[] = [];
+  const onTileDecoded = (event: TileDecoded) => events.push(event);
+  await pipe('an apple', { ...QUICK, numImages: 2, onTileDecoded });
+  const shape = { batch: 2, height: 16, width: 12, channels: 4 };
+  const latents = new Float32Array(2 * 16 * 12 * 4);
+  await pipe.model.autoencoder.decode(latents, shape, { tileSize: 12, onTileDecoded });
+  assert.deepEqual(
+    events.map(({ tile, tiles }) => [tile, tiles]),
+    [...[0, 1].map((tile) => [tile, 2]), ...[0, 1, 2, 3].map((tile) => [tile, 4])],
+  );
+  assert.ok(events.every(({ seconds }) => seconds > 0));
 });
 
 test('a seed gives the same image alone, in a batch and on any number of threads', async () => {

@@ -17,6 +17,15 @@ export interface StepEnd {
   readonly latents: Float32Array;
 }
 
+/** Told after every piece of the images that the autoencoder has decoded. */
+export interface TileDecoded {
+  /** Counts from 0, over all images of the run. */
+  readonly tile: number;
+  /** One for each image; several for a large one. */
+  readonly tiles: number;
+  readonly seconds: number;
+}
+
 /** What every kind of run takes. Names and defaults are those of diffusers, in camelCase. */
 export interface RunRequest {
   /** Steps of the scheduler, 50 by default. */
@@ -41,6 +50,7 @@ export interface PromptRequest extends RunRequest {
   readonly negativePrompt?: string;
   /** Last layers of the text encoder to leave out, 0 by default. */
   readonly clipSkip?: number;
+  readonly onTileDecoded?: (event: TileDecoded) => void;
 }
 
 /** Seconds. */

@@ -139,11 +139,11 @@ export async function finish(
     readonly textEncode: number;
     readonly steps: readonly number[];
     readonly elapsed: () => number;
-    readonly signal?: AbortSignal;
   },
+  { signal, onTileDecoded }: PromptRequest,
 ): Promise<GenerationResult> {
   const decoding = startStopwatch();
-  const pixels = await model.autoencoder.decode(latents, shape, { signal: account.signal });
+  const pixels = await model.autoencoder.decode(latents, shape, { signal, onTileDecoded });
   const images = imagesOf(pixels);
   const decode = decoding();
   return {

@@ -55,6 +55,6 @@ export async function textToImage(
     signal,
   });
 
-  const account = { seeds, schedule, textEncode, steps: seconds, elapsed, signal };
-  return finish(model, latents, shape, account);
+  const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
+  return finish(model, latents, shape, account, request);
 }

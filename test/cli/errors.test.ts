@@ -20,6 +20,7 @@ const images = join(scratch, 'images');
 mkdirSync(images);
 const out = ['--out', join(images, 'x.png')];
 const model = await writeTinyModel('sd', join(scratch, 'sd'));
+const ddpm = await writeTinyModel('ddpm', join(scratch, 'ddpm'));
 after(() => {
   rmSync(scratch, { recursive: true, force: true });
 });
@@ -67,6 +68,9 @@ test('wrong words end with status 2', async () => {
       says: /^The prompt/,
     },
     { args: ['generate', 'x', '-m', model, '--out', 'x.gif'], status: 2, says: /\.png/ },
+    { args: [...generate, '--tokenizer', scratch], status: 2, says: /option tokenizer/ },
+    { args: ['generate', 'x', '-m', ddpm, ...out], status: 2, says: /noise alone.*a prompt/ },
+    { args: ['generate', '-m', ddpm, '--width', '8', ...out], status: 2, says: /--width/ },
   ]);
 });
 
@@ -74,6 +78,8 @@ test('what cannot be done ends with status 1', async () => {
   const generate = ['generate', 'x', ...out];
   const pickle = join(scratch, 'model.ckpt');
   writeFileSync(pickle, 'PK');
+  const folder = join(scratch, 'folder.png');
+  mkdirSync(folder);
   await checkAll([
     { args: [...generate, '-m', join(scratch, 'none')], status: 1, says: /none/ },
     { args: [...generate, '-m', pickle], status: 1, says: /safetensors/ },
@@ -92,6 +98,7 @@ test('what cannot be done ends with status 1', async () => {
       status: 1,
       says: /needs .* GiB .* smaller/,
     },
+    { args: ['generate', 'x', '-m', model, '--out', folder], status: 1, says: /a folder is in/ },
     { args: [...generate, '-m', model, '--image', pickle], status: 1, says: /model\.ckpt/ },
   ]);
 });

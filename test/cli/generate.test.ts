@@ -47,7 +47,7 @@ test('--json: images, and one object that accounts for the run', async () => {
       `a red apple\nNegative prompt: blurry\nSteps: 3, Sampler: DDIM, CFG scale: 7.5, Seed: ${7 + i}, Size: 32x32, Model: sd, Precision: fp32, Version: Bookend`,
     );
   }
-  assert.match(run.stderr, /3\/3 .*s\/step/);
+  assert.match(run.stderr, /3\/3 .*s\/step.*\nDecoding\n(.*\n)*Decoding █+ 2\/2 .*s\/tile/);
 });
 
 test('without --json only the paths go to stdout; --image and --mask redraw', async () => {
