@@ -4,8 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #endif
 
 namespace bookend {
@@ -14,6 +16,13 @@ namespace {
 constexpr const char* kNames[kIsaCount] = {"scalar", "avx2", "avx512", "avx512_vnni_bf16", "amx"};
 
 #if defined(__x86_64__)
+// Half-precision conversions, which came before AVX2 but which a virtual machine may hide. Clang
+// learned to ask __builtin_cpu_supports for them late.
+bool cpu_has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 // Sapphire Rapids: the bits of CPUID leaf 7 that GCC 12's __builtin_cpu_supports does not know.
 bool cpu_has_amx() {
   unsigned a, b, c, d;
@@ -22,17 +31,22 @@ bool cpu_has_amx() {
   return (d & kAmxBf16) && (d & kAmxTile) && (d & kAmxInt8);
 }
 
-// Linux keeps the 8 KiB of tile registers off until a process asks (arch_prctl(2), since 5.16).
+// Linux keeps the 8 KiB of tile registers off until a process asks (arch_prctl(2), since 5.16); no
+// other system that Bookend is built for runs on CPUs with tiles.
 bool request_tile_permission() {
+#if defined(__linux__)
   constexpr long kArchReqXcompPerm = 0x1023, kXfeatureTileData = 18;
   return syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureTileData) == 0;
+#else
+  return false;
+#endif
 }
 
 const char* missing(Isa isa) {
   __builtin_cpu_init();
   if (isa == Isa::scalar) return nullptr;
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    return "the CPU has no AVX2 with FMA";
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !cpu_has_f16c()) {
+    return "the CPU has no AVX2 with FMA and F16C";
   }
   if (isa == Isa::avx2) return nullptr;
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
