@@ -10,7 +10,7 @@ import { asBookendError } from './native-errors.ts';
 let loaded: NativeAddon | undefined;
 
 /**
- * The native addon: the one that came with the package for this platform, else the one built here.
+ * The native addon: the one built here, else the one that came with the package for this platform.
  *
  * @throws BookendError `native` when there is none, or when it does not load
  */
@@ -22,8 +22,8 @@ export function loadAddon(): NativeAddon {
 function load(): NativeAddon {
   const root = packageRoot();
   const candidates = [
-    join(root, 'prebuilds', `${platform}-${arch}`, 'bookend.node'),
     join(root, 'build', 'Release', 'bookend.node'),
+    join(root, 'prebuilds', `${platform}-${arch}`, 'bookend.node'),
   ];
   const path = candidates.find((candidate) => existsSync(candidate));
   if (!path) {
