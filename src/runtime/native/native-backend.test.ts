@@ -160,7 +160,7 @@ test('executables over one source share packed weights, which outlive any one of
   third.dispose();
 });
 
-test('weights are mapped from a file, at any offset, and a short file is an error', async () => {
+test('weights are read from a file, at any offset, and a short file is an error', async () => {
   const graph = linearGraph();
   const plain = weightsOf(graph);
   const path = join(folder, 'weights.bin');
@@ -187,6 +187,34 @@ test('weights are mapped from a file, at any offset, and a short file is an erro
   await assert.rejects(nativeBackend.compile(graph, located()), fails('io', /Tensor bias.*bytes/));
   places.set('weight', { file: join(folder, 'none'), offset: 0, byteLength: 128 });
   await assert.rejects(nativeBackend.compile(graph, located()), fails('io', /Tensor weight/));
+});
+
+test('a load that fails takes no weights from those who ask later', async () => {
+  const graph = linearGraph();
+  const plain = weightsOf(graph);
+  let open = () => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  let failures = 1;
+  const flaky: WeightSource = {
+    ...plain,
+    async read(path) {
+      if (path === 'weight') await gate;
+      else if (failures-- > 0) throw new BookendError('io', 'The disk is busy.');
+      return plain.read(path);
+    },
+  };
+  const early = nativeBackend.compile(graph, flaky);
+  await setTimeout(1);
+  const later = nativeBackend.compile(graph, flaky);
+  open();
+  for (const compiling of [early, later]) {
+    await assert.rejects(compiling, fails('io', /The disk is busy/));
+  }
+  const executable = await nativeBackend.compile(graph, flaky);
+  assert.equal((await executable.run({ x: wave([1, 2, 8]) })).out.shape.length, 3);
+  executable.dispose();
 });
 
 test('weights stored as f16 are the numbers they stand for, in either precision', async () => {

@@ -6,7 +6,7 @@ import type { IsaName, NativeSource, WeightBuffer } from './addon.ts';
 import { callAddon, loadAddon } from './loader.ts';
 import { asBookendError } from './native-errors.ts';
 
-// Each load holds one unpacked tensor (mapped or copied) beside its packed form: few at a time keep
+// Each load holds one unpacked tensor beside its packed form: few at a time keep
 // the peak near the sum of the packed ones.
 const LOADS_AT_ONCE = 2;
 
@@ -26,13 +26,11 @@ export class WeightStore {
     this.#source = source;
   }
 
-  /** The weight's buffer; every call wants one `release` of the key. */
+  /** The weight's buffer; every call wants one `release` of the key, also where loading fails. */
   acquire({ key, weight }: ResolvedWeight, isa: IsaName): Promise<WeightBuffer> {
     let entry = this.#entries.get(key);
     if (!entry) {
-      const buffer = this.#limited(() => this.#load(weight, isa));
-      buffer.catch(() => this.#entries.delete(key));
-      entry = { users: 0, buffer };
+      entry = { users: 0, buffer: this.#limited(() => this.#load(weight, isa)) };
       this.#entries.set(key, entry);
     }
     entry.users++;
