@@ -8,21 +8,12 @@
 
 namespace bookend {
 
-struct Range {
-  std::int64_t begin;
-  std::int64_t end;
-};
-
-// Part `index` of `parts` nearly equal, contiguous parts of [0, total).
-inline Range split(std::int64_t total, int parts, int index) {
-  return {total * index / parts, total * (index + 1) / parts};
-}
-
 // A loop is closed as soon as no task is left to claim. Workers that were asleep, or whose core was
 // busy with another program, find it closed and are not waited for: on an oversubscribed machine a
 // loop costs no more than running it alone.
 class ThreadPool {
  public:
+  // Threads that the system refuses to start are done without: the others claim their tasks.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
