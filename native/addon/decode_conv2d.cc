@@ -68,6 +68,7 @@ std::string format_of(const Conv2dProblem& problem, const Conv2dKernel& kernel) 
 
 PackingPlan plan_packing(const Fields& fields, Isa limit) {
   const Conv2dProblem problem = read_problem(fields);
+  checked_product(fields, "out", {problem.batch, problem.out_height, problem.out_width});
   checked_product(fields, "weights",
                   {problem.out_channels, problem.channels + problem.skip_channels,
                    problem.kernel_height, problem.kernel_width, 4});

@@ -18,9 +18,9 @@ struct PendingRun : Run {
 Napi::Value outputs_of(Napi::Env env, const Run& run) {
   Napi::Array outputs = Napi::Array::New(env, run.outputs.size());
   for (std::uint32_t i = 0; i < run.outputs.size(); ++i) {
-    const std::vector<std::byte>& bytes = run.outputs[i];
+    const Buffer& bytes = *run.outputs[i];
     Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes.size());
-    if (!bytes.empty()) std::memcpy(buffer.Data(), bytes.data(), bytes.size());
+    if (bytes.size() != 0) std::memcpy(buffer.Data(), bytes.data(), bytes.size());
     outputs.Set(i, buffer);
   }
   Napi::Object result = Napi::Object::New(env);
@@ -48,6 +48,14 @@ void settle(Napi::Env env, const PendingRun& run) {
                      "insufficient-memory")
               .Value());
     }
+  }
+}
+
+void settle_or_reject(Napi::Env env, const PendingRun& run) {
+  try {
+    settle(env, run);
+  } catch (const Napi::Error& error) {
+    run.deferred.Reject(error.Value());
   }
 }
 
@@ -87,10 +95,11 @@ class Runner {
     if (--runner->pending_ == 0) napi_unref_threadsafe_function(env, runner->function_);
     const Napi::HandleScope scope(env);
     try {
-      settle(env, **run);
-    } catch (const Napi::Error& error) {
-      (*run)->deferred.Reject(error.Value());
+      settle_or_reject(env, **run);
+    } catch (const Napi::Error&) {
+      // A worker that is being terminated takes no result, and nobody waits for it any more.
     }
+    (*run)->outputs.clear();  // `abort` keeps the run until the garbage collector comes by
   }
 
   Napi::Env env_;
@@ -99,7 +108,7 @@ class Runner {
   std::size_t pending_ = 0;
 };
 
-std::vector<std::byte> copy_input(const Napi::Value& value, std::size_t bytes, std::uint32_t i) {
+std::shared_ptr<const Buffer> copy_input(const Napi::Value& value, std::size_t bytes, std::uint32_t i) {
   const std::string what = "Input " + std::to_string(i);
   if (!value.IsTypedArray()) fail(value.Env(), what + " is not a typed array.");
   const auto array = value.As<Napi::TypedArray>();
@@ -107,10 +116,15 @@ std::vector<std::byte> copy_input(const Napi::Value& value, std::size_t bytes, s
     fail(value.Env(), what + " has " + std::to_string(array.ByteLength()) +
                           " bytes; the program takes " + std::to_string(bytes) + ".");
   }
-  if (bytes == 0) return {};
+  const std::shared_ptr<Buffer> copy = Buffer::allocate(bytes);
+  if (!copy) {
+    fail(value.Env(), "The system has no " + std::to_string(bytes) + " bytes left for " + what + ".",
+         "insufficient-memory");
+  }
   const auto* begin =
       static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-  return {begin, begin + bytes};
+  if (bytes != 0) std::memcpy(copy->data(), begin, bytes);
+  return copy;
 }
 
 // The cleanup hook below deletes the runner, at the right moment.
@@ -128,16 +142,21 @@ void start_executor(Napi::Env env) {
 
 Napi::Value run_js(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto run = std::make_shared<PendingRun>(env);
-  run->program = from_handle<const Program>(info[0]);
-  run->arena = from_handle<Arena>(info[1]);
-  const auto& ranges = run->program->inputs;
+  const auto program = from_handle<const Program>(info[0]);
+  const auto arena = from_handle<Arena>(info[1]);
+  const std::vector<ArenaRange>& ranges = program->inputs;
   if (!info[2].IsArray() || info[2].As<Napi::Array>().Length() != ranges.size()) {
     fail(env, "The program takes " + std::to_string(ranges.size()) + " inputs in an array.");
   }
+  std::vector<std::shared_ptr<const Buffer>> inputs;
   for (std::uint32_t i = 0; i < ranges.size(); ++i) {
-    run->inputs.push_back(copy_input(info[2].As<Napi::Array>().Get(i), ranges[i].bytes, i));
+    inputs.push_back(copy_input(info[2].As<Napi::Array>().Get(i), ranges[i].bytes, i));
   }
+  // After everything that may throw: a promise that is never settled is never freed.
+  auto run = std::make_shared<PendingRun>(env);
+  run->program = program;
+  run->arena = arena;
+  run->inputs = std::move(inputs);
   run->profile = info[3].ToBoolean().Value();
   Napi::Object result = Napi::Object::New(env);
   result.Set("promise", run->deferred.Promise());

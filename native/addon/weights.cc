@@ -3,20 +3,31 @@
 #include <cstring>
 #include <optional>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "addon/decode.h"
 #include "addon/errors.h"
 #include "addon/handles.h"
 #include "addon/isa_argument.h"
 #include "executor/convert.h"
-#include "executor/mapped_file.h"
+#include "executor/file_region.h"
 
 namespace bookend {
 namespace {
 
-// Bytes of one stored tensor: a copy of a JavaScript array (whose memory may be detached while a
-// worker reads), or a region of a file, mapped when the worker gets to it.
+struct Problem {
+  const char* code;
+  std::string text;
+};
+
+Problem no_memory(std::size_t bytes) {
+  return {"insufficient-memory",
+          "the system has no " + std::to_string(bytes) + " bytes left for it"};
+}
+
+// Elements of one stored tensor: a copy of a JavaScript array, whose memory may be detached while a
+// worker reads, or a region of a file, read when the worker gets to it. Wherever they lay, here they
+// are aligned to their type.
 class Source {
  public:
   Source(const Fields& fields, std::size_t count) : dtype_(fields.dtype("dtype")) {
@@ -34,24 +45,17 @@ class Source {
 
   DType dtype() const { return dtype_; }
 
-  // Returns an empty string or what failed. Elements may lie at odd addresses of a file; those are
-  // copied to where their type allows them.
-  std::string open() {
-    if (!path_.empty()) {
-      std::string problem = file_.open(path_, offset_, bytes_);
-      if (!problem.empty()) return problem;
-      data_ = file_.data();
-    } else {
-      data_ = copy_.data();
-    }
-    if (reinterpret_cast<std::uintptr_t>(data_) % byte_size(dtype_) != 0) {
-      copy_.assign(data_, data_ + bytes_);
-      data_ = copy_.data();
-    }
-    return {};
+  // Must be called before data().
+  std::optional<Problem> read() {
+    if (memory_) return std::nullopt;
+    memory_ = Buffer::allocate(bytes_);
+    if (!memory_) return no_memory(bytes_);
+    std::string problem = read_region(path_, offset_, bytes_, memory_->data());
+    if (problem.empty()) return std::nullopt;
+    return Problem{"io", std::move(problem)};
   }
 
-  const std::byte* data() const { return data_; }
+  const std::byte* data() const { return memory_->data(); }
 
  private:
   void copy_array(const Fields& fields) {
@@ -59,10 +63,14 @@ class Source {
     if (!value.IsTypedArray()) fields.reject("data", "is not a typed array");
     const auto array = value.As<Napi::TypedArray>();
     expect(fields, "data", array.ByteLength());
-    if (bytes_ == 0) return;
+    memory_ = Buffer::allocate(bytes_);
+    if (!memory_) {
+      const Problem problem = no_memory(bytes_);
+      fail(fields.env(), fields.what() + ": " + problem.text + ".", problem.code);
+    }
     const auto* begin =
         static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-    copy_.assign(begin, begin + bytes_);
+    std::memcpy(memory_->data(), begin, bytes_);
   }
 
   void expect(const Fields& fields, const char* name, std::size_t found) const {
@@ -75,16 +83,14 @@ class Source {
   std::size_t bytes_ = 0;
   std::string path_;
   std::size_t offset_ = 0;
-  std::vector<std::byte> copy_;
-  MappedFile file_;
-  const std::byte* data_ = nullptr;
+  std::shared_ptr<Buffer> memory_;
 };
 
 // Fills a buffer on a worker thread and resolves a promise with it.
 class LoadWorker : public Napi::AsyncWorker {
  public:
   LoadWorker(Napi::Env env, const Fields& source, std::size_t count)
-      : Napi::AsyncWorker(env), deferred_(env), source_(source, count), count_(count) {}
+      : Napi::AsyncWorker(env), source_(source, count), deferred_(env), count_(count) {}
 
   Napi::Promise start() {
     Napi::Promise promise = deferred_.Promise();
@@ -97,37 +103,33 @@ class LoadWorker : public Napi::AsyncWorker {
   virtual void fill(const Source& source, Buffer& buffer) = 0;
 
   void Execute() override {
-    problem_ = source_.open();
-    if (!problem_.empty()) return fail_with("io");
-    if (has_non_finite(source_.dtype(), source_.data(), count_)) {
-      problem_ = "it holds NaN or infinity";
-      return fail_with("non-finite");
-    }
-    buffer_ = Buffer::allocate(result_bytes());
-    if (!buffer_) {
-      problem_ = "the system has no " + std::to_string(result_bytes()) + " bytes left for it";
-      return fail_with("insufficient-memory");
-    }
-    fill(source_, *buffer_);
+    problem_ = load();
+    if (problem_) SetError(problem_->text);
   }
 
   void OnOK() override { deferred_.Resolve(make_handle<Buffer>(Env(), buffer_)); }
-  void OnError(const Napi::Error&) override {
-    deferred_.Reject(make_error(Env(), problem_, code_).Value());
+  void OnError(const Napi::Error& error) override {
+    const char* code = problem_ ? problem_->code : "native";
+    deferred_.Reject(make_error(Env(), error.Message(), code).Value());
   }
 
  private:
-  void fail_with(const char* code) {
-    code_ = code;
-    SetError(problem_);
+  std::optional<Problem> load() {
+    if (auto problem = source_.read()) return problem;
+    if (has_non_finite(source_.dtype(), source_.data(), count_)) {
+      return Problem{"non-finite", "it holds NaN or infinity"};
+    }
+    buffer_ = Buffer::allocate(result_bytes());
+    if (!buffer_) return no_memory(result_bytes());
+    fill(source_, *buffer_);
+    return std::nullopt;
   }
 
-  Napi::Promise::Deferred deferred_;
   Source source_;
+  Napi::Promise::Deferred deferred_;  // after what may throw: one that is never settled is lost
   std::size_t count_;
   std::shared_ptr<Buffer> buffer_;
-  std::string problem_;
-  const char* code_ = "native";
+  std::optional<Problem> problem_;
 };
 
 class PackWorker final : public LoadWorker {

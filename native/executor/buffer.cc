@@ -9,7 +9,8 @@
 namespace bookend {
 namespace {
 
-constexpr std::size_t kPage = 4096;
+// A multiple of every page size: 4 KiB on x86-64, up to 64 KiB elsewhere.
+constexpr std::size_t kPage = std::size_t{64} << 10;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // Mapped memory goes back to the system as soon as it is freed; the heap may keep it.
 constexpr std::size_t kMapFrom = std::size_t{1} << 20;
@@ -46,7 +47,7 @@ std::shared_ptr<Buffer> Buffer::allocate(std::size_t bytes) {
     mapped = round_up(bytes, kPage);
     data = map_aligned(mapped);
   } else {
-    // Kernels may load whole vectors, so the last one is there in full.
+    // At least one line, so that empty memory has an address as well.
     const std::size_t rounded = round_up(bytes + 1, kAlignment);
     data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
     if (data != nullptr) std::memset(data, 0, rounded);

@@ -22,7 +22,7 @@ class Buffer {
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
 
-  // What the bytes mean ("f32", or a kernel's packing), so that no kernel reads another's layout.
+  // A kernel's packing, so that no kernel reads another's layout; empty for plain elements.
   std::string format;
 
  private:

@@ -10,24 +10,10 @@ bool floating(DType dtype) {
   return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
 }
 
-float bits_to_float(std::uint32_t bits) {
-  float result;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
-// IEEE 754 binary16. Scaling by 2^112 rebiases normal and subnormal numbers alike.
-float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  const std::uint32_t magnitude = half & 0x7fffu;
-  if (magnitude >= 0x7c00u) return bits_to_float(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
-  return bits_to_float(magnitude << 13) * bits_to_float(sign | 0x77800000u);
-}
-
 float load(DType dtype, const std::byte* data, std::size_t i) {
   if (dtype == DType::f32) return reinterpret_cast<const float*>(data)[i];
   const std::uint16_t bits = reinterpret_cast<const std::uint16_t*>(data)[i];
-  return dtype == DType::bf16 ? to_float(Bf16{bits}) : half_to_float(bits);
+  return dtype == DType::bf16 ? to_float(Bf16{bits}) : to_float(F16{bits});
 }
 
 template <class Word, Word kExponent>

@@ -12,6 +12,17 @@ std::size_t aligned(std::size_t bytes) {
   return (bytes + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment;
 }
 
+// False when the system has no memory left.
+bool copy_outputs(Run& run, const std::byte* arena) {
+  for (const ArenaRange& range : run.program->outputs) {
+    const std::shared_ptr<Buffer> output = Buffer::allocate(range.bytes);
+    if (!output) return false;
+    if (range.bytes != 0) std::memcpy(output->data(), arena + range.offset, range.bytes);
+    run.outputs.push_back(output);
+  }
+  return true;
+}
+
 Outcome run_instructions(Run& run, std::byte* arena, const RunContext& context) {
   const auto& instructions = run.program->instructions;
   if (run.profile) run.seconds.assign(instructions.size(), 0.0);
@@ -39,6 +50,10 @@ bool Arena::reserve(std::size_t bytes) {
 
 void execute(Run& run, ThreadPool& pool) {
   const Program& program = *run.program;
+  if (run.abort.load(std::memory_order_relaxed)) {
+    run.outcome = Outcome::aborted;
+    return;
+  }
   const std::size_t scratch_offset = aligned(program.arena_bytes);
   if (!run.arena->reserve(scratch_offset + program.scratch_bytes)) {
     run.outcome = Outcome::out_of_memory;
@@ -46,12 +61,13 @@ void execute(Run& run, ThreadPool& pool) {
   }
   std::byte* arena = run.arena->data();
   for (std::size_t i = 0; i < program.inputs.size(); ++i) {
-    std::memcpy(arena + program.inputs[i].offset, run.inputs[i].data(), program.inputs[i].bytes);
+    const auto [offset, bytes] = program.inputs[i];
+    if (bytes != 0) std::memcpy(arena + offset, run.inputs[i]->data(), bytes);
   }
+  run.inputs.clear();
   run.outcome = run_instructions(run, arena, RunContext{pool, arena + scratch_offset});
-  if (run.outcome != Outcome::done) return;
-  for (const ArenaRange& range : program.outputs) {
-    run.outputs.emplace_back(arena + range.offset, arena + range.offset + range.bytes);
+  if (run.outcome == Outcome::done && !copy_outputs(run, arena)) {
+    run.outcome = Outcome::out_of_memory;
   }
 }
 

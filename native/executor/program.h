@@ -41,12 +41,12 @@ class Arena {
 
 enum class Outcome { done, aborted, out_of_memory };
 
-// One call of a Program. Inputs are copies made when the run was asked for; outputs are filled in
-// where the outcome is `done`.
+// One call of a Program. Inputs are copies made when the run was asked for, freed once they are in
+// the arena; outputs are filled in where the outcome is `done`.
 struct Run {
   std::shared_ptr<const Program> program;
   std::shared_ptr<Arena> arena;
-  std::vector<std::vector<std::byte>> inputs, outputs;
+  std::vector<std::shared_ptr<const Buffer>> inputs, outputs;
   bool profile = false;
   std::vector<double> seconds;  // per instruction, where `profile` is set
   std::atomic<bool> abort{false};

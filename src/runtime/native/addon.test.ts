@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { truncateSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { Conv2dFields } from '../../compiler/instructions.ts';
@@ -150,6 +154,16 @@ test('a program of every instruction runs', async () => {
   assert.equal(seconds!.length, 11);
 });
 
+/** 2^93 output pixels. */
+const ENDLESS: Conv2dFields = {
+  ...CONV,
+  batch: 2 ** 31,
+  height: 2 ** 31,
+  width: 2 ** 31,
+  outHeight: 2 ** 31,
+  outWidth: 2 ** 31,
+};
+
 const HOSTILE: readonly unknown[] = [
   undefined,
   null,
@@ -251,6 +265,7 @@ test('descriptions, handles and inputs of the wrong kind are errors', async () =
     () => addon.releaseProgram(null as never),
     () => addon.describeProgram('program' as never),
     () => addon.planPacking({} as never, 'scalar'),
+    () => addon.planPacking(ENDLESS, 'scalar'),
     () => addon.packWeights(CONV, 'scalar', { dtype: 's32', data: new Int32Array(360) }),
     () => addon.packWeights(CONV, 'scalar', { dtype: 'f32', data: new Float32Array(1) }),
     () => addon.packWeights({ ...CONV, outChannels: 2 ** 31 }, 'scalar', {} as never),
@@ -271,6 +286,33 @@ test('weights packed for another problem are refused', async () => {
     () => addon.createProgram({ ...good, instructions: [instruction] }),
     /Instruction 0 \(conv2d\): weights is not packed as/,
   );
+});
+
+test('a file that becomes shorter while weights are read from it is an error', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'bookend-addon-'));
+  try {
+    const path = join(folder, 'weights.bin');
+    const byteLength = 2 ** 24;
+    writeFileSync(path, '');
+    truncateSync(path, byteLength);
+    const source = { dtype: 'f32', path, byteOffset: 0, byteLength } as const;
+    const loads = Array.from({ length: 16 }, () => addon.loadVector(source, 'f32', byteLength / 4));
+    truncateSync(path, 4096);
+    const results = await Promise.allSettled(loads);
+    const refused = results.filter((result) => result.status === 'rejected');
+    assert.ok(refused.length > 0);
+    for (const { reason } of refused) {
+      assert.equal(reason.code, 'io');
+      assert.match(reason.message, /became shorter while it was read|too few for/);
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('weights come from regular files alone', async () => {
+  const source = { dtype: 'f32', path: tmpdir(), byteOffset: 0, byteLength: 4 } as const;
+  await assert.rejects(addon.loadVector(source, 'f32', 1), /is not a regular file/);
 });
 
 test('what has been released is refused, and what still runs lives on', async () => {

@@ -21,7 +21,7 @@ export interface IsaInfo {
   readonly missing: string | null;
 }
 
-/** Elements of a weight: in memory, or a region of a file that is mapped while it is read. */
+/** Elements of a weight: in memory, or a region of a file. */
 export type NativeSource =
   | { readonly dtype: DType; readonly data: TypedArray }
   | {
