@@ -97,7 +97,9 @@ async function bench(options: BenchOptions): Promise<void> {
         process.stderr.write(`round ${round + 1}/${options.rounds}: ${seconds.toFixed(3)} s\n`),
     });
     if (options.printProgram) print(unet.program);
-    report(options, precision, ceilings, unet);
+    const { downscale } = subject.vae;
+    const pixels = { width: size.width * downscale, height: size.height * downscale };
+    report({ ...options, size: pixels }, precision, ceilings, unet);
   } finally {
     interrupt.dispose();
   }

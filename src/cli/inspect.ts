@@ -74,6 +74,7 @@ async function inspect(reference: string, options: InspectOptions): Promise<void
     }
     if (options.tensors) printTensors(part);
   }
+  if (components.every(({ nonFinite }) => nonFinite?.length === 0)) print('Every value is finite.');
 }
 
 async function describe(path: string, options: InspectOptions) {

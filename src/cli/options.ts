@@ -1,11 +1,13 @@
 import { InvalidArgumentError } from 'commander';
 
-/** A commander parser for whole numbers of at least `min`. */
+/** A commander parser for whole numbers from `min` on that a number holds exactly. */
 export function wholeNumber(min: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() !== '' && Number.isSafeInteger(value) && value >= min) return value;
-    throw new InvalidArgumentError(`Pass a whole number of at least ${min}.`);
+    throw new InvalidArgumentError(
+      `Pass a whole number from ${min} to ${Number.MAX_SAFE_INTEGER}.`,
+    );
   };
 }
 

@@ -147,6 +147,8 @@ test('damaged checkpoints are refused with the place of the damage', async () =>
     { args: generate(half), status: 1, says: /vae.*diffusion_pytorch_model\.safetensors/ },
   ]);
 
+  const sound = await runBookend(['inspect', model, '--values']);
+  assert.match(sound.stdout, /\nEvery value is finite\.\n$/);
   const found = await runBookend(['inspect', nan, '--values', '--json']);
   assert.equal(found.status, 0, found.stderr);
   const components = found.json().components as { component: string; nonFinite: string[] }[];
