@@ -1,10 +1,11 @@
 /**
  * `npm run check:package`: packs Bookend, installs the tarball in an empty folder as a user would,
  * and there runs `npx bookend doctor`, `npx bookend generate` and a TypeScript program that must
- * type-check under `strict`, all with the Node that this machine has outside the project.
+ * type-check under `strict`, as must the README's examples; all with the Node that this machine has
+ * outside the project.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 
@@ -21,6 +22,12 @@ console.log(\`\${timings.total.toFixed(2)} s\`);
 await pipe.dispose();
 `;
 
+/** The README's examples, which need models of their own to run, by the name of their file. */
+function readmeExamples(): Map<string, string> {
+  const blocks = readFileSync('README.md', 'utf8').matchAll(/^```ts\n(.*?)^```$/gms);
+  return new Map([...blocks].map(([, code], i) => [`readme-${i}.ts`, code]));
+}
+
 const TSCONFIG = {
   compilerOptions: {
     module: 'nodenext',
@@ -29,7 +36,7 @@ const TSCONFIG = {
     types: ['node'],
     outDir: 'out',
   },
-  files: ['program.ts'],
+  include: ['*.ts'],
 };
 
 /** Without the folders that `npm run` puts first, where the project's own Node is. */
@@ -78,9 +85,13 @@ try {
   run(folder, 'npx', 'bookend', 'generate', 'red apple', '--steps', '10', '--seed', '1');
   requirePng(resolve(folder, 'bookend.png'));
   writeFileSync(join(folder, 'program.ts'), PROGRAM);
+  const examples = readmeExamples();
+  for (const [name, code] of examples) writeFileSync(join(folder, name), code);
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG));
   run(folder, 'npx', 'tsc', '-p', '.');
-  console.log('ok    a TypeScript program type-checks under strict');
+  console.log(
+    `ok    a TypeScript program and ${examples.size} examples of the README type-check under strict`,
+  );
   run(folder, 'node', join('out', 'program.js'));
   requirePng(resolve(folder, 'apple.png'));
 } finally {

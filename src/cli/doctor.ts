@@ -53,7 +53,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   avx512:
     'AVX-512 without BF16 products: use --precision fp32; BF16 would save memory but no time.',
   avx512_vnni_bf16: 'BF16 runs natively at about twice the speed of FP32.',
-  amx: 'BF16 runs on AMX tiles, several times the speed of FP32.',
+  amx: 'BF16 products run on AMX tiles, which FP32 cannot use.',
 };
 
 function report(found: Examination): void {
