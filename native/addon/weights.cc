@@ -30,8 +30,9 @@ Problem no_memory(std::size_t bytes) {
 // are aligned to their type.
 class Source {
  public:
-  Source(const Fields& fields, std::size_t count) : dtype_(fields.dtype("dtype")) {
-    bytes_ = count * byte_size(dtype_);
+  // `dtype` as it was read and checked: a getter may give another one the next time.
+  Source(const Fields& fields, DType dtype, std::size_t count)
+      : dtype_(dtype), bytes_(count * byte_size(dtype)) {
     if (fields.has("data")) {
       copy_array(fields);
     } else {
@@ -80,7 +81,7 @@ class Source {
   }
 
   DType dtype_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_;
   std::string path_;
   std::size_t offset_ = 0;
   std::shared_ptr<Buffer> memory_;
@@ -89,8 +90,8 @@ class Source {
 // Fills a buffer on a worker thread and resolves a promise with it.
 class LoadWorker : public Napi::AsyncWorker {
  public:
-  LoadWorker(Napi::Env env, const Fields& source, std::size_t count)
-      : Napi::AsyncWorker(env), source_(source, count), deferred_(env), count_(count) {}
+  LoadWorker(Napi::Env env, const Fields& source, DType dtype, std::size_t count)
+      : Napi::AsyncWorker(env), source_(source, dtype, count), deferred_(env), count_(count) {}
 
   Napi::Promise start() {
     Napi::Promise promise = deferred_.Promise();
@@ -134,8 +135,9 @@ class LoadWorker : public Napi::AsyncWorker {
 
 class PackWorker final : public LoadWorker {
  public:
-  PackWorker(Napi::Env env, const Fields& source, std::size_t count, PackingPlan plan)
-      : LoadWorker(env, source, count), plan_(std::move(plan)) {}
+  PackWorker(Napi::Env env, const Fields& source, DType dtype, std::size_t count,
+             PackingPlan plan)
+      : LoadWorker(env, source, dtype, count), plan_(std::move(plan)) {}
 
  protected:
   std::size_t result_bytes() const override { return plan_.packed_bytes; }
@@ -150,8 +152,8 @@ class PackWorker final : public LoadWorker {
 
 class VectorWorker final : public LoadWorker {
  public:
-  VectorWorker(Napi::Env env, const Fields& source, std::size_t count, DType target)
-      : LoadWorker(env, source, count), target_(target), count_(count) {}
+  VectorWorker(Napi::Env env, const Fields& source, DType dtype, std::size_t count, DType target)
+      : LoadWorker(env, source, dtype, count), target_(target), count_(count) {}
 
  protected:
   std::size_t result_bytes() const override { return count_ * byte_size(target_); }
@@ -194,7 +196,7 @@ Napi::Value pack_weights_js(const Napi::CallbackInfo& info) {
   if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::f16) {
     source.reject("dtype", "is no floating-point type");
   }
-  return (new PackWorker(info.Env(), source, count, std::move(plan)))->start();
+  return (new PackWorker(info.Env(), source, dtype, count, std::move(plan)))->start();
 }
 
 Napi::Value load_vector_js(const Napi::CallbackInfo& info) {
@@ -203,12 +205,11 @@ Napi::Value load_vector_js(const Napi::CallbackInfo& info) {
   target.Set("dtype", info[1]);
   target.Set("count", info[2]);
   const Fields wanted(target, "The vector");
-  const DType dtype = wanted.dtype("dtype");
+  const DType to = wanted.dtype("dtype");
   const auto count = static_cast<std::size_t>(wanted.integer("count", 1, kLargestExtent));
-  if (!convertible(source.dtype("dtype"), dtype)) {
-    source.reject("dtype", "cannot become " + wanted.text("dtype"));
-  }
-  return (new VectorWorker(info.Env(), source, count, dtype))->start();
+  const DType from = source.dtype("dtype");
+  if (!convertible(from, to)) source.reject("dtype", "cannot become " + wanted.text("dtype"));
+  return (new VectorWorker(info.Env(), source, from, count, to))->start();
 }
 
 Napi::Value release_buffer_js(const Napi::CallbackInfo& info) {

@@ -18,7 +18,7 @@ namespace bookend {
 struct PanelShape {
   int width;          // columns of one vector
   int vectors;        // vectors of a full panel, even
-  int pack;           // consecutive channels that lie together (kv)
+  int pack;           // consecutive channels that lie together
   int step_multiple;  // steps of one tap are padded with zeros to a multiple of this
 };
 

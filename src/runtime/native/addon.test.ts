@@ -310,6 +310,24 @@ test('a file that becomes shorter while weights are read from it is an error', a
   }
 });
 
+test('a getter that changes its answer cannot change what was checked', async () => {
+  const bytes = new Int8Array(360).fill(1);
+  const answers = ['f32', 's8', 's8', 's8'] as const;
+  for (const load of [
+    (source: never) => addon.packWeights(CONV, 'scalar', source),
+    (source: never) => addon.loadVector(source, 'f32', 360),
+  ]) {
+    let asked = 0;
+    const source = {
+      get dtype() {
+        return answers[asked++];
+      },
+      data: bytes,
+    };
+    assert.throws(() => load(source as never), /360 bytes; expected 1440/);
+  }
+});
+
 test('weights come from regular files alone', async () => {
   const source = { dtype: 'f32', path: tmpdir(), byteOffset: 0, byteLength: 4 } as const;
   await assert.rejects(addon.loadVector(source, 'f32', 1), /is not a regular file/);
