@@ -6,7 +6,7 @@ import type { SafetensorsFile } from './safetensors.ts';
 import type { StoredDType } from './safetensors-header.ts';
 
 /**
- * Where a tensor's bytes lie, for a reader that maps the file itself. The offset is from the start
+ * Where a tensor's bytes lie, for a reader that opens the file itself. The offset is from the start
  * of the file and need not be a multiple of the element size.
  */
 export interface TensorLocation {
