@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Worker } from 'node:worker_threads';
 import type { Conv2dFields } from '../../compiler/instructions.ts';
 import { TorchGenerator } from '../../core/rng.ts';
 import type { NativeProgramDescription, WeightBuffer } from './addon.ts';
@@ -342,22 +341,4 @@ test('what has been released is refused, and what still runs lives on', async ()
   addon.releaseArena(arena);
   assert.equal((await promise).outputs.length, 1);
   assert.throws(() => addon.run(program, arena, [new Float32Array(120)], false), /released/);
-});
-
-test('a worker that ends in the middle of a run takes nothing with it', async () => {
-  const code = `
-    const { parentPort, workerData } = require('node:worker_threads');
-    import(workerData).then(async ({ loadAddon }) => {
-      const addon = loadAddon();
-      const unary = { op: 'unary', kind: 'gelu', count: 1 << 20, scale: 1, offset: 0, input: 'f32', output: 'f32', x: { arena: 0 }, out: { arena: 0 } };
-      const program = addon.createProgram({ isa: 'scalar', threads: 2, arenaBytes: 1 << 22, instructions: new Array(10000).fill(unary), inputs: [], outputs: [] });
-      addon.run(program, addon.createArena(), [], false).promise.catch(() => undefined);
-      parentPort.postMessage('running');
-    });`;
-  const worker = new Worker(code, {
-    eval: true,
-    workerData: new URL('./loader.ts', import.meta.url).href,
-  });
-  await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
-  assert.equal(typeof (await worker.terminate()), 'number');
 });
