@@ -3,6 +3,7 @@
 //
 //   node scripts/build-native.mjs                builds unless sources are older than the result
 //   node scripts/build-native.mjs --if-missing   does nothing where a prebuilt addon is there
+//   node scripts/build-native.mjs --check        says what a build would lack, and builds nothing
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -111,6 +112,7 @@ function main() {
     existsSync(result) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sources;
   if (upToDate) return;
   const compiler = checkTools();
+  if (argv.includes('--check')) return;
   mkdirSync(build, { recursive: true });
   compile(compiler);
   writeFileSync(stampFile, sources);

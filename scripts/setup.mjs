@@ -25,5 +25,10 @@ function dependenciesAreCurrent() {
   return readFileSync(installed).length > 0;
 }
 
-if (!dependenciesAreCurrent()) run('npm', ['ci', '--no-audit', '--no-fund']);
-run(process.execPath, [join(root, 'scripts', 'build-native.mjs')]);
+const buildNative = join(root, 'scripts', 'build-native.mjs');
+if (!dependenciesAreCurrent()) {
+  // Before npm, which would bury the sentence about a missing compiler in lines of its own.
+  run(process.execPath, [buildNative, '--check']);
+  run('npm', ['ci', '--no-audit', '--no-fund']);
+}
+run(process.execPath, [buildNative]);

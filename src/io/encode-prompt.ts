@@ -9,21 +9,15 @@ export interface PromptChunk {
   readonly weights: Float32Array;
 }
 
-export interface EncodedPrompt {
-  /** At least one. Their embeddings are joined along the sequence. */
-  readonly chunks: readonly PromptChunk[];
-  /** Whether some weight differs from 1; otherwise embeddings are to be used as they are. */
-  readonly weighted: boolean;
-}
-
 /**
- * Turns a prompt with weights (see `parsePrompt`) into as many windows as its tokens need. Without
- * brackets and with at most 75 tokens, that is one window with exactly `encodePadded(prompt)`.
+ * Turns a prompt with weights (see `parsePrompt`) into as many windows as its tokens need, at least
+ * one; their embeddings are to be joined along the sequence. Without brackets and with at most 75
+ * tokens, that is one window with exactly `encodePadded(prompt)`.
  * `BREAK` ends a window early; empty windows are left out.
  *
  * @throws BookendError `invalid-argument` as `parsePrompt` and `ClipTokenizer.encode` do
  */
-export function encodePrompt(tokenizer: ClipTokenizer, prompt: string): EncodedPrompt {
+export function encodePrompt(tokenizer: ClipTokenizer, prompt: string): PromptChunk[] {
   const capacity = tokenizer.maxLength - 2;
   const chunks: PromptChunk[] = [];
   let ids: number[] = [];
@@ -45,20 +39,20 @@ export function encodePrompt(tokenizer: ClipTokenizer, prompt: string): EncodedP
     }
   }
   if (ids.length > 0 || chunks.length === 0) finish();
-  return { chunks, weighted: chunks.some((chunk) => chunk.weights.some((w) => w !== 1)) };
+  return chunks;
 }
 
 /** Adds empty windows to the shorter prompts: guidance needs embeddings of one length. */
 export function equalizeChunks(
   tokenizer: ClipTokenizer,
-  prompts: readonly EncodedPrompt[],
-): EncodedPrompt[] {
-  const count = Math.max(0, ...prompts.map((prompt) => prompt.chunks.length));
-  return prompts.map(({ chunks, weighted }) => {
+  prompts: readonly (readonly PromptChunk[])[],
+): PromptChunk[][] {
+  const count = Math.max(0, ...prompts.map((chunks) => chunks.length));
+  return prompts.map((chunks) => {
     const missing = Array.from({ length: count - chunks.length }, () =>
       makeChunk(tokenizer, [], []),
     );
-    return { chunks: [...chunks, ...missing], weighted };
+    return [...chunks, ...missing];
   });
 }
 

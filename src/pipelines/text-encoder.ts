@@ -55,7 +55,7 @@ export class TextEncoder {
    */
   tokenize(prompts: readonly Prompt[]): TokenizedPrompts {
     const encoded = prompts.map(({ text }) => encodePrompt(this.tokenizer, text));
-    const windows = Math.max(...encoded.map(({ chunks }) => chunks.length));
+    const windows = Math.max(...encoded.map((chunks) => chunks.length));
     if (windows > MAX_WINDOWS) {
       const capacity = this.tokenizer.maxLength - 2;
       throw new BookendError(
@@ -65,7 +65,7 @@ export class TextEncoder {
     }
     const equal = equalizeChunks(this.tokenizer, encoded);
     return {
-      prompts: equal.map(({ chunks }, i) => ({ chunks, clipSkip: prompts[i].clipSkip })),
+      prompts: equal.map((chunks, i) => ({ chunks, clipSkip: prompts[i].clipSkip })),
       tokens: windows * this.tokenizer.maxLength,
     };
   }
