@@ -48,6 +48,7 @@ interface Subject {
   readonly vae: AutoencoderKLConfig;
   /** Undefined: synthetic ones. */
   readonly weights?: WeightSource;
+  close(): Promise<void>;
 }
 
 /** `bookend bench`: the CPU's ceilings, and a U-Net step against them. */
@@ -102,12 +103,16 @@ async function bench(options: BenchOptions): Promise<void> {
     report({ ...options, size: pixels }, precision, ceilings, unet);
   } finally {
     interrupt.dispose();
+    await subject.close();
   }
 }
 
 async function openSubject(name: string): Promise<Subject> {
   if ((BUILT_IN_CONFIGURATIONS as readonly string[]).includes(name)) {
-    return builtInConfiguration(name as BuiltInConfigurationName);
+    return {
+      ...builtInConfiguration(name as BuiltInConfigurationName),
+      close: async () => {},
+    };
   }
   const parts = await openModelParts(await resolveModel(name));
   if (!parts.has('vae')) {
@@ -120,6 +125,7 @@ async function openSubject(name: string): Promise<Subject> {
     unet: parseUNet2DConditionConfig(await parts.config('unet')),
     vae: parseAutoencoderKLConfig(await parts.config('vae')),
     weights: weightsOf(await parts.weights('unet')),
+    close: () => parts.close(),
   };
 }
 

@@ -82,6 +82,7 @@ async function describe(path: string, options: InspectOptions) {
   if (!whole) {
     const source = await openCheckpoint(path, options);
     const components = [await summarize('tensors', '', source, options)];
+    await source.close();
     return { kind: 'safetensors', components, scheduler: undefined };
   }
   const parts = await openModelParts(path, options);
@@ -95,6 +96,7 @@ async function describe(path: string, options: InspectOptions) {
     const source = await parts.weights(component);
     components.push(await summarize(component, architecture, source, options));
   }
+  await parts.close();
   const kind = parts.has('text_encoder') ? 'Stable Diffusion' : 'unconditional diffusion';
   return { kind, components, scheduler: describeScheduler(await parts.schedulerConfig()) };
 }
@@ -135,7 +137,6 @@ async function summarize(
   });
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const nonFinite = options.values ? await findNonFinite(source) : undefined;
-  await source.close();
   return {
     component,
     architecture,

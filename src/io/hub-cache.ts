@@ -43,7 +43,7 @@ export function repositoryFolder(cacheFolder: string, id: HubId): string {
 /**
  * The snapshot folder of a model in the cache, without any network.
  *
- * @throws BookendError `not-found`, with the cache folder and the command that downloads the model
+ * @throws BookendError `not-found`, with the cache folder and what downloads the model
  */
 export async function findInCache(cacheFolder: string, id: HubId): Promise<string> {
   const repository = repositoryFolder(cacheFolder, id);
@@ -52,7 +52,7 @@ export async function findInCache(cacheFolder: string, id: HubId): Promise<strin
   if (snapshot && (await isThere(snapshot))) return snapshot;
   throw new BookendError(
     'not-found',
-    `The model ${id.repository} at revision ${id.revision} is not in the cache ${cacheFolder}, and Bookend downloads nothing unless told to; run: hf download ${id.repository} --revision ${id.revision} --include "*.json" "*.txt" "*.safetensors" --cache-dir ${JSON.stringify(cacheFolder)}`,
+    `The model ${id.repository} at revision ${id.revision} is not in the cache ${cacheFolder}, and Bookend downloads nothing unless told to; pass --download (in code, download: true), or run: hf download ${id.repository} --revision ${id.revision} --include "*.json" "*.txt" "*.safetensors" --cache-dir ${JSON.stringify(cacheFolder)}`,
   );
 }
 

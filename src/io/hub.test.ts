@@ -68,7 +68,10 @@ test('what is not cached is an error that names the folder and the command', asy
     for (const reference of ['owner/other', 'owner/name@dev', `owner/name@${'b'.repeat(40)}`]) {
       await assert.rejects(resolveModel(reference, { cacheFolder }), (error: Error) => {
         assert.ok(error.message.includes(cacheFolder));
-        assert.match(error.message, /run: hf download owner\/(name|other) --revision/);
+        assert.match(
+          error.message,
+          /pass --download .* run: hf download owner\/(name|other) --revision/,
+        );
         return (error as { code?: string }).code === 'not-found';
       });
     }

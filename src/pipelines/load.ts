@@ -1,6 +1,5 @@
 import { BookendError } from '../core/errors.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
-import type { TensorSource } from '../io/tensor-source.ts';
 import { parseAutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
 import { checkParameters } from '../models/check-parameters.ts';
 import { parseCLIPTextConfig } from '../models/clip-text-model-config.ts';
@@ -68,7 +67,7 @@ export async function loadModel(
     const schedulerName = schedulerFromConfig(loaded.model.schedulerConfig).name;
     return { ...loaded, schedulerName, dispose: () => loaded.model.dispose() };
   } catch (error) {
-    await loader.close();
+    await parts.close();
     throw error;
   }
 }
@@ -79,12 +78,11 @@ export function bestPrecision(): Precision {
   return isa === 'avx512_vnni_bf16' || isa === 'amx' ? 'bf16' : 'fp32';
 }
 
-/** Builds the networks of one model, and keeps what must be closed after them. */
+/** Builds the networks of one model. */
 class Loader {
   readonly #parts: ModelParts;
   readonly #precision: Precision;
   readonly #threads: number | undefined;
-  readonly #open: TensorSource[] = [];
 
   constructor(parts: ModelParts, { precision, threads }: LoadOptions) {
     this.#parts = parts;
@@ -142,21 +140,15 @@ class Loader {
     expected: ParameterShapes,
   ): Promise<Compile> {
     const source = await this.#parts.weights(component);
-    this.#open.push(source);
     const weights = weightsOf(source);
     checkParameters(expected, weights, { origin: source.origin, model });
     const precision = this.#precision === 'bf16' ? 'bf16' : 'f32';
     return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
   }
 
-  /** Closes the weight files. */
-  async close(): Promise<void> {
-    for (const source of this.#open) await source.close();
-  }
-
   async #dispose(networks: readonly { dispose(): void }[]): Promise<void> {
     for (const network of networks) network.dispose();
-    await this.close();
+    await this.#parts.close();
   }
 }
 

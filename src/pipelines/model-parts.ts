@@ -31,6 +31,8 @@ export interface ModelParts {
   schedulerConfig(): Promise<SchedulerJson>;
   weights(component: WeightedComponent): Promise<TensorSource>;
   tokenizer(): Promise<ClipTokenizer>;
+  /** Closes the files of all weights that were opened; their tensors cannot be read any more. */
+  close(): Promise<void>;
 }
 
 /**
@@ -53,6 +55,7 @@ async function folderParts(path: string, options: PartsOptions): Promise<ModelPa
   const { variant, tokenizer, predictionType } = options;
   refuseOption(path, 'a model folder', { tokenizer, predictionType });
   const folder = await openModelFolder(path);
+  const opened: TensorSource[] = [];
   return {
     origin: path,
     has: (component) => folder.components.has(component),
@@ -61,8 +64,15 @@ async function folderParts(path: string, options: PartsOptions): Promise<ModelPa
       const text = await readText(join(folder.componentPath('scheduler'), SCHEDULER_CONFIG));
       return parseSchedulerJson(text);
     },
-    weights: (component) => folder.openWeights(component, { variant }),
+    weights: async (component) => {
+      const source = await folder.openWeights(component, { variant });
+      opened.push(source);
+      return source;
+    },
     tokenizer: async () => loadClipTokenizer(folder.componentPath('tokenizer')),
+    close: async () => {
+      await Promise.all(opened.map((source) => source.close()));
+    },
   };
 }
 
@@ -92,6 +102,7 @@ async function fileParts(path: string, options: PartsOptions): Promise<ModelPart
       // OpenCLIP, the text encoder of 2.x, pads with id 0, which is "!" in CLIP's vocabulary.
       return new ClipTokenizer(file.family === 'sd-2' ? { ...files, padToken: '!' } : files);
     },
+    close: () => file.close(),
   };
 }
 
