@@ -36,11 +36,17 @@ Instruction decode_copy(const Fields& fields, const DecodeContext& context) {
   problem.x_offset = fields.integer("xOffset", 0, most);
   problem.out_offset = fields.integer("outOffset", 0, most);
   problem.type = fields.dtype("type");
+  const std::size_t turns = checked_product(
+      fields, "extent", {extent[0], extent[1], extent[2], extent[3], extent[4], extent[5]});
+  const std::size_t out_end =
+      reach(fields, "out", problem.out_offset, problem.extent, problem.out_stride);
+  if (turns > out_end - static_cast<std::size_t>(problem.out_offset)) {
+    fields.reject("outStride", "leads to the same element more than once");
+  }
   const std::array<OperandRef, 2> refs{
       operand(fields, context, "x", problem.type,
               reach(fields, "x", problem.x_offset, problem.extent, problem.x_stride)),
-      operand(fields, context, "out", problem.type,
-              reach(fields, "out", problem.out_offset, problem.extent, problem.out_stride)),
+      operand(fields, context, "out", problem.type, out_end),
   };
   const auto* kernel = chosen(fields, select_copy(problem, context.limit));
   return Instruction::make<CopyProblem>(kernel, problem, refs);

@@ -61,9 +61,9 @@ std::vector<std::int64_t> Fields::integers(const char* name, std::size_t count) 
   for (std::size_t i = 0; i < count; ++i) {
     const Napi::Value item = value.As<Napi::Array>().Get(static_cast<std::uint32_t>(i));
     const double number = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
-    if (!(number >= 0 && number <= static_cast<double>(kLargestExtent)) ||
+    if (!(number >= 0 && number <= static_cast<double>(kLargestBytes)) ||
         number != std::floor(number)) {
-      reject(name, "holds something else than whole numbers from 0 to 2^31");
+      reject(name, "holds something else than whole numbers from 0 to 2^46");
     }
     result.push_back(static_cast<std::int64_t>(number));
   }

@@ -1,4 +1,4 @@
-// Reads the named fields of a JavaScript object into C++, refusing whatever a kernel could not take.
+// Reads the named fields of a JavaScript object into C++, refusing what no kernel could take.
 #pragma once
 
 #include <napi.h>
@@ -42,6 +42,7 @@ class Fields {
   float number(const char* name) const;
   bool flag(const char* name) const;
   std::string text(const char* name) const;
+  // Loops over several axes in one, and their strides, may be longer than an extent: up to 2^46.
   std::vector<std::int64_t> integers(const char* name, std::size_t count) const;
   DType dtype(const char* name) const;
   Activation activation(const char* name) const;

@@ -275,6 +275,27 @@ test('descriptions, handles and inputs of the wrong kind are errors', async () =
   for (const call of calls) assert.throws(call, hasCode, String(call));
 });
 
+test('a copy that would write elements again and again is refused', async () => {
+  const good = await makeDescription();
+  const copy = good.instructions.find(({ op }) => op === 'copy')!;
+  for (const size of [2, 2 ** 12, 2 ** 31]) {
+    const extent = [size, size, size, 2, 3, 4];
+    assert.throws(() => addon.createProgram({ ...good, instructions: [{ ...copy, extent }] }), {
+      message: size < 2 ** 31 ? /outStride leads to the same element/ : /extent would be larger/,
+    });
+  }
+});
+
+test('axes may be as long as memory', async () => {
+  const good = await makeDescription();
+  const binary = good.instructions.find(({ op }) => op === 'binary')!;
+  const stride = [0, 0, 0, 1];
+  const long = { ...binary, extent: [1, 1, 1, 2 ** 33], aStride: stride, bStride: stride };
+  const arenaBytes = 2 ** 36;
+  const program = addon.createProgram({ ...good, arenaBytes, instructions: [long] });
+  assert.equal(addon.describeProgram(program).kernels.length, 1);
+});
+
 test('weights packed for another problem are refused', async () => {
   const good = await makeDescription();
   const other = { ...CONV, channels: 2, skipChannels: 3 };
