@@ -108,7 +108,8 @@ class Runner {
   std::size_t pending_ = 0;
 };
 
-std::shared_ptr<const Buffer> copy_input(const Napi::Value& value, std::size_t bytes, std::uint32_t i) {
+std::shared_ptr<const Buffer> copy_input(const Napi::Value& value, std::size_t bytes,
+                                         std::uint32_t i) {
   const std::string what = "Input " + std::to_string(i);
   if (!value.IsTypedArray()) fail(value.Env(), what + " is not a typed array.");
   const auto array = value.As<Napi::TypedArray>();
@@ -118,7 +119,8 @@ std::shared_ptr<const Buffer> copy_input(const Napi::Value& value, std::size_t b
   }
   const std::shared_ptr<Buffer> copy = Buffer::allocate(bytes);
   if (!copy) {
-    fail(value.Env(), "The system has no " + std::to_string(bytes) + " bytes left for " + what + ".",
+    fail(value.Env(),
+         "The system has no " + std::to_string(bytes) + " bytes left for a copy of " + what + ".",
          "insufficient-memory");
   }
   const auto* begin =

@@ -26,8 +26,8 @@ Problem no_memory(std::size_t bytes) {
 }
 
 // Elements of one stored tensor: a copy of a JavaScript array, whose memory may be detached while a
-// worker reads, or a region of a file, read when the worker gets to it. Wherever they lay, here they
-// are aligned to their type.
+// worker reads, or a region of a file, read when the worker gets to it. Here they are aligned to
+// their type, wherever they lay.
 class Source {
  public:
   // `dtype` as it was read and checked: a getter may give another one the next time.

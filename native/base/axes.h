@@ -23,8 +23,8 @@ struct Axes {
   void offsets(std::int64_t turn, std::int64_t* first, std::int64_t* second) const;
 };
 
-// The same walk with axes of extent 1 dropped and neighbours merged where both operands step through
-// them as one; at least one axis is left.
+// The same walk with axes of extent 1 dropped and neighbours merged where both operands step
+// through them as one; at least one axis is left.
 Axes merged(const Axes& axes);
 
 }  // namespace bookend

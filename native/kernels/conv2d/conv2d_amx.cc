@@ -5,7 +5,7 @@
 
 namespace bookend {
 
-extern const Conv2dKernel kConv2dAmxBf16 =
+extern constinit const Conv2dKernel kConv2dAmxBf16 =
     make_conv2d_kernel<TileMicroKernel<HardwareTiles>, Avx512Bf16Float, DType::bf16>(
         "conv2d.amx.bf16", Isa::amx);
 

@@ -5,7 +5,7 @@
 
 namespace bookend {
 
-extern const Conv2dKernel kConv2dAmxEmulatedBf16 =
+extern constinit const Conv2dKernel kConv2dAmxEmulatedBf16 =
     make_conv2d_kernel<TileMicroKernel<EmulatedTiles>, ScalarFloat, DType::bf16>(
         "conv2d.amx-emulated.bf16", Isa::amx);
 

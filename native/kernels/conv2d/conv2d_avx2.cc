@@ -4,10 +4,10 @@
 
 namespace bookend {
 
-extern const Conv2dKernel kConv2dAvx2F32 =
+extern constinit const Conv2dKernel kConv2dAvx2F32 =
     make_conv2d_kernel<RegisterMicroKernel<Avx2F32Dot>, Avx2Float, DType::f32>("conv2d.avx2.f32",
                                                                               Isa::avx2);
-extern const Conv2dKernel kConv2dAvx2Bf16 =
+extern constinit const Conv2dKernel kConv2dAvx2Bf16 =
     make_conv2d_kernel<RegisterMicroKernel<Avx2Bf16Dot>, Avx2Float, DType::bf16>(
         "conv2d.avx2.bf16", Isa::avx2);
 

@@ -4,10 +4,10 @@
 
 namespace bookend {
 
-extern const Conv2dKernel kConv2dAvx512F32 =
+extern constinit const Conv2dKernel kConv2dAvx512F32 =
     make_conv2d_kernel<RegisterMicroKernel<Avx512F32Dot>, Avx512Float, DType::f32>(
         "conv2d.avx512.f32", Isa::avx512);
-extern const Conv2dKernel kConv2dAvx512Bf16 =
+extern constinit const Conv2dKernel kConv2dAvx512Bf16 =
     make_conv2d_kernel<RegisterMicroKernel<Avx512Bf16Dot>, Avx512Float, DType::bf16>(
         "conv2d.avx512.bf16", Isa::avx512);
 

@@ -4,7 +4,7 @@
 
 namespace bookend {
 
-extern const Conv2dKernel kConv2dAvx512NativeBf16 =
+extern constinit const Conv2dKernel kConv2dAvx512NativeBf16 =
     make_conv2d_kernel<RegisterMicroKernel<Avx512NativeBf16Dot>, Avx512Bf16Float, DType::bf16>(
         "conv2d.avx512_vnni_bf16.bf16", Isa::avx512_vnni_bf16);
 

@@ -4,10 +4,10 @@
 
 namespace bookend {
 
-extern const Conv2dKernel kConv2dScalarF32 =
+extern constinit const Conv2dKernel kConv2dScalarF32 =
     make_conv2d_kernel<RegisterMicroKernel<ScalarF32Dot>, ScalarFloat, DType::f32>(
         "conv2d.scalar.f32", Isa::scalar);
-extern const Conv2dKernel kConv2dScalarBf16 =
+extern constinit const Conv2dKernel kConv2dScalarBf16 =
     make_conv2d_kernel<RegisterMicroKernel<ScalarBf16Dot>, ScalarFloat, DType::bf16>(
         "conv2d.scalar.bf16", Isa::scalar);
 

@@ -30,6 +30,7 @@ float burn_tiles(std::int64_t iterations) {
 
 }  // namespace
 
-extern const Probe kProbeAmxBf16 = {Isa::amx, DType::bf16, 4 * 2.0 * 16 * 16 * 32, burn_tiles};
+extern constinit const Probe kProbeAmxBf16 = {Isa::amx, DType::bf16, 4 * 2.0 * 16 * 16 * 32,
+                                              burn_tiles};
 
 }  // namespace bookend

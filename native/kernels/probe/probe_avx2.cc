@@ -3,7 +3,7 @@
 
 namespace bookend {
 
-extern const Probe kProbeAvx2F32 = make_probe<Avx2F32Dot>(Isa::avx2, DType::f32);
-extern const Probe kProbeAvx2Bf16 = make_probe<Avx2Bf16Dot>(Isa::avx2, DType::bf16);
+extern constinit const Probe kProbeAvx2F32 = make_probe<Avx2F32Dot>(Isa::avx2, DType::f32);
+extern constinit const Probe kProbeAvx2Bf16 = make_probe<Avx2Bf16Dot>(Isa::avx2, DType::bf16);
 
 }  // namespace bookend

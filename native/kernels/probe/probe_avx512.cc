@@ -3,7 +3,7 @@
 
 namespace bookend {
 
-extern const Probe kProbeAvx512F32 = make_probe<Avx512F32Dot>(Isa::avx512, DType::f32);
-extern const Probe kProbeAvx512Bf16 = make_probe<Avx512Bf16Dot>(Isa::avx512, DType::bf16);
+extern constinit const Probe kProbeAvx512F32 = make_probe<Avx512F32Dot>(Isa::avx512, DType::f32);
+extern constinit const Probe kProbeAvx512Bf16 = make_probe<Avx512Bf16Dot>(Isa::avx512, DType::bf16);
 
 }  // namespace bookend

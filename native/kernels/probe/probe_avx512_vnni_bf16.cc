@@ -36,9 +36,9 @@ struct Avx512VnniDot {
 
 }  // namespace
 
-extern const Probe kProbeAvx512NativeBf16 =
+extern constinit const Probe kProbeAvx512NativeBf16 =
     make_probe<Avx512NativeBf16Dot>(Isa::avx512_vnni_bf16, DType::bf16);
-extern const Probe kProbeAvx512Vnni =
+extern constinit const Probe kProbeAvx512Vnni =
     make_probe<Avx512VnniDot>(Isa::avx512_vnni_bf16, DType::u8);
 
 }  // namespace bookend

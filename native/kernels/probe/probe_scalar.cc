@@ -3,7 +3,7 @@
 
 namespace bookend {
 
-extern const Probe kProbeScalarF32 = make_probe<ScalarF32Dot>(Isa::scalar, DType::f32);
-extern const Probe kProbeScalarBf16 = make_probe<ScalarBf16Dot>(Isa::scalar, DType::bf16);
+extern constinit const Probe kProbeScalarF32 = make_probe<ScalarF32Dot>(Isa::scalar, DType::f32);
+extern constinit const Probe kProbeScalarBf16 = make_probe<ScalarBf16Dot>(Isa::scalar, DType::bf16);
 
 }  // namespace bookend
