@@ -22,8 +22,8 @@ class ThreadPool {
   int size() const { return size_; }
 
   // Calls body(task, worker) for every task in [0, tasks), 0 <= worker < size(), and returns when
-  // all are done. Workers claim tasks in ascending order as they come free. Results may depend on the
-  // task alone, never on the worker. One loop at a time; a body must not start another.
+  // all are done. Workers claim tasks in ascending order as they come free. Results may depend on
+  // the task alone, never on the worker. One loop at a time; a body must not start another.
   template <class Body>
   void for_each(std::int64_t tasks, const Body& body) {
     run(tasks,
