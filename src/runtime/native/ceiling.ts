@@ -6,7 +6,8 @@ export type CeilingType = 'f32' | 'bf16' | 'u8';
 
 /**
  * The most FLOP/s that `threads` threads reach together: multiply-adds on registers, no memory.
- * 0 where the instruction set has no such products. Other programs on the same cores lower it, so measure it next to what it is compared with.
+ * 0 where the instruction set has no such products. Other programs on the same cores lower it, so
+ * measure it next to what it is compared with.
  */
 export function measureCeiling(
   type: CeilingType,

@@ -44,7 +44,7 @@ function load(): NativeAddon {
   }
 }
 
-/** The nearest folder above this file that holds package.json: sources and builds lie differently deep. */
+/** The nearest folder above this file with a package.json: sources and builds lie at other depths. */
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) {

@@ -6,8 +6,8 @@ import type { IsaName, NativeSource, WeightBuffer } from './addon.ts';
 import { callAddon, loadAddon } from './loader.ts';
 import { asBookendError } from './native-errors.ts';
 
-// Each load holds one unpacked tensor beside its packed form: few at a time keep
-// the peak near the sum of the packed ones.
+// Each load holds one unpacked tensor beside its packed form: few at a time keep the peak near the
+// sum of the packed ones.
 const LOADS_AT_ONCE = 2;
 
 interface Entry {
