@@ -7,10 +7,10 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { syntheticInputs } from '../../src/evaluation/benchmark.ts';
-import type { Precision } from '../../src/pipelines/request.ts';
+import { inferencePrecision, type Precision } from '../../src/pipelines/request.ts';
 import { peakMemory } from '../../src/runtime/native/memory.ts';
 import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
-import { ceilingType, type StepRequest, stepGraph, stepWeights } from './request.ts';
+import { type StepRequest, stepGraph, stepWeights } from './request.ts';
 
 const [precision, path] = process.argv.slice(2) as [Precision, string];
 const request: StepRequest = JSON.parse(readFileSync(path, 'utf8'));
@@ -25,7 +25,7 @@ function answer(content: object): void {
 const graph = stepGraph(request);
 const inputs = syntheticInputs(graph);
 const executable = await nativeBackend.compile(graph, stepWeights(graph), {
-  precision: ceilingType(precision),
+  precision: inferencePrecision(precision),
   threads: request.threads,
 });
 

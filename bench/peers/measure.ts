@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BookendError } from '../../src/core/errors.ts';
+import { inferencePrecision } from '../../src/pipelines/request.ts';
 import { measureCeiling } from '../../src/runtime/native/ceiling.ts';
 import { resolveIsa } from '../../src/runtime/native/cpu.ts';
 import {
@@ -9,7 +10,6 @@ import {
   contenderName,
 } from './contender.ts';
 import type { Outcome, Round } from './report.ts';
-import { ceilingType } from './request.ts';
 
 const PROBE_SECONDS = 0.15;
 /** Thread pools of some peers spin for a few milliseconds after their work, which a probe would feel. */
@@ -82,7 +82,7 @@ async function measureRound(one: Running, threads: number): Promise<void> {
   const probe = async () => {
     await sleep(SETTLE_MS);
     const isa = resolveIsa();
-    return measureCeiling(ceilingType(contender.precision), {
+    return measureCeiling(inferencePrecision(contender.precision), {
       isa,
       threads,
       seconds: PROBE_SECONDS,

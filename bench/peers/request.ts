@@ -7,7 +7,6 @@ import {
 import { graphParameters } from '../../src/models/parameters.ts';
 import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../../src/models/unet-2d-condition-config.ts';
-import type { Precision } from '../../src/pipelines/request.ts';
 import type { WeightSource } from '../../src/runtime/backend.ts';
 
 /** Pixels to a latent, along each side. */
@@ -65,8 +64,4 @@ export function stepGraph(request: StepRequest): Graph {
 
 export function stepWeights(graph: Graph): WeightSource {
   return syntheticWeights(graphParameters(graph));
-}
-
-export function ceilingType(precision: Precision): 'f32' | 'bf16' {
-  return precision === 'fp32' ? 'f32' : 'bf16';
 }

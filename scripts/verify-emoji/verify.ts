@@ -50,7 +50,8 @@ interface Comparison {
 
 async function main(): Promise<void> {
   const request = await readRequest();
-  const python = await findPython();
+  const packages = ['torch', 'diffusers', 'transformers', 'safetensors', 'numpy'];
+  const python = await findPython(packages);
   const folder = await mkdtemp(join(tmpdir(), 'bookend-verify-'));
   try {
     await writeFile(join(folder, 'request.json'), JSON.stringify(request));

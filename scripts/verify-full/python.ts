@@ -2,24 +2,22 @@ import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BookendError } from '../../src/core/errors.ts';
 
-const PACKAGES = ['torch', 'diffusers', 'safetensors', 'numpy'];
-
-/** Prints the packages that are missing, one a line. */
+/** Prints those of the packages named that are missing, one a line. */
 const PROBE = `
-import importlib.util
-for name in ${JSON.stringify(PACKAGES)}:
+import importlib.util, sys
+for name in sys.argv[1:]:
     if importlib.util.find_spec(name) is None:
         print(name)
 `;
 
 /**
- * The Python interpreter with PyTorch and diffusers: BOOKEND_PYTHON, or else python3.
+ * The Python interpreter with `packages`: BOOKEND_PYTHON, or else python3.
  *
  * @throws BookendError `not-found` naming the interpreter or the packages that are missing
  */
-export async function findPython(): Promise<string> {
+export async function findPython(packages: readonly string[]): Promise<string> {
   const python = process.env.BOOKEND_PYTHON || 'python3';
-  const missing = await probe(python);
+  const missing = await probe(python, packages);
   if (missing.length === 0) return python;
   throw new BookendError(
     'not-found',
@@ -27,14 +25,14 @@ export async function findPython(): Promise<string> {
   );
 }
 
-async function probe(python: string): Promise<string[]> {
+async function probe(python: string, packages: readonly string[]): Promise<string[]> {
   try {
-    const { stdout } = await promisify(execFile)(python, ['-c', PROBE]);
+    const { stdout } = await promisify(execFile)(python, ['-c', PROBE, ...packages]);
     return stdout.split('\n').filter((line) => line !== '');
   } catch (cause) {
     throw new BookendError(
       'not-found',
-      `${python} does not start; install Python 3 or set BOOKEND_PYTHON to an interpreter with ${PACKAGES.join(', ')}.`,
+      `${python} does not start; install Python 3 or set BOOKEND_PYTHON to an interpreter with ${packages.join(', ')}.`,
       { cause },
     );
   }

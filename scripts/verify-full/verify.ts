@@ -51,7 +51,7 @@ async function main(): Promise<void> {
       await requestFor(model, values.reduced, wholeNumber('--batch', values.batch), values.size),
     );
   }
-  const python = await findPython();
+  const python = await findPython(['torch', 'diffusers', 'safetensors', 'numpy']);
   const folder = values.folder ?? (await temporaryFolder());
   try {
     const comparisons: Comparison[] = [];

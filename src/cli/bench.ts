@@ -20,7 +20,7 @@ import {
 } from '../models/unet-2d-condition-config.ts';
 import { bestPrecision } from '../pipelines/load.ts';
 import { openModelParts } from '../pipelines/model-parts.ts';
-import { type Precision, requireExtent } from '../pipelines/request.ts';
+import { inferencePrecision, type Precision, requireExtent } from '../pipelines/request.ts';
 import { weightsOf } from '../pipelines/weights.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
@@ -90,7 +90,7 @@ async function bench(options: BenchOptions): Promise<void> {
   try {
     const ceilings = await measureCeilings(options.threads);
     const unet = await benchmarkGraph(graph, weights, {
-      precision: precision === 'fp32' ? 'f32' : 'bf16',
+      precision: inferencePrecision(precision),
       threads: options.threads,
       rounds: options.rounds,
       signal: interrupt.signal,

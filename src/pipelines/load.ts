@@ -24,7 +24,7 @@ import { type Compile, CompiledModel } from './compiled-model.ts';
 import { Denoiser } from './denoiser.ts';
 import { ImageAutoencoder } from './image-autoencoder.ts';
 import { type ModelParts, openModelParts, type PartsOptions } from './model-parts.ts';
-import type { Precision } from './request.ts';
+import { inferencePrecision, type Precision } from './request.ts';
 import type { StableDiffusion } from './stable-diffusion.ts';
 import { TextEncoder } from './text-encoder.ts';
 import type { UnconditionalDiffusion } from './unconditional.ts';
@@ -142,7 +142,7 @@ class Loader {
     const source = await this.#parts.weights(component);
     const weights = weightsOf(source);
     checkParameters(expected, weights, { origin: source.origin, model });
-    const precision = this.#precision === 'bf16' ? 'bf16' : 'f32';
+    const precision = inferencePrecision(this.#precision);
     return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
   }
 

@@ -1,9 +1,15 @@
 import { BookendError } from '../core/errors.ts';
 import type { Image } from '../io/image-data.ts';
+import type { InferencePrecision } from '../passes/index.ts';
 import type { SchedulerName } from '../schedulers/scheduler.ts';
 
 /** What an op of the U-Net computes in at a step. */
 export type Precision = 'fp32' | 'bf16';
+
+/** The same as the passes call it, who speak of storage types. */
+export function inferencePrecision(precision: Precision): InferencePrecision {
+  return precision === 'fp32' ? 'f32' : 'bf16';
+}
 
 /** Told after every model evaluation. */
 export interface StepEnd {
@@ -26,7 +32,10 @@ export interface TileDecoded {
   readonly seconds: number;
 }
 
-/** What every kind of run takes. Names and defaults are those of diffusers, in camelCase. */
+/**
+ * What every kind of run takes. Names and defaults are those of diffusers' Stable Diffusion
+ * pipelines, in camelCase.
+ */
 export interface RunRequest {
   /** Steps of the scheduler, 50 by default. */
   readonly numInferenceSteps?: number;
