@@ -1,6 +1,6 @@
 import { BookendError } from '../core/errors.ts';
 import { resizeImage } from '../io/image.ts';
-import { floatsOfImage, type Image } from '../io/image-data.ts';
+import { checkImage, floatsOfImage, type Image } from '../io/image-data.ts';
 import { denoise } from './denoise.ts';
 import type { PixelBatch } from './image-autoencoder.ts';
 import { ImageNoise } from './latents.ts';
@@ -83,10 +83,22 @@ export function firstStep(steps: number, strength: number): number {
   );
 }
 
+/** For callers without a type checker. @throws BookendError `invalid-argument`, `invalid-image` */
+export function requireImage(name: string, image: Image | undefined): void {
+  if (!image) {
+    throw new BookendError(
+      'invalid-argument',
+      `The request has no ${name}; read one with readImage and pass it.`,
+    );
+  }
+  checkImage(image);
+}
+
 export function outputSize(
   model: StableDiffusion,
   { image, width, height }: Pick<ImageToImageRequest, 'image' | 'width' | 'height'>,
 ): { readonly width: number; readonly height: number } {
+  requireImage('image', image);
   const { downscale } = model.autoencoder.config;
   const whole = (extent: number) => Math.max(downscale, extent - (extent % downscale));
   return { width: width ?? whole(image.width), height: height ?? whole(image.height) };

@@ -3,7 +3,13 @@ import { type Image, maskOfImage } from '../io/image-data.ts';
 import type { SchedulerRun } from '../schedulers/scheduler.ts';
 import { denoise } from './denoise.ts';
 import type { PixelBatch } from './image-autoencoder.ts';
-import { firstStep, type ImageToImageRequest, outputSize, pixelBatch } from './image-to-image.ts';
+import {
+  firstStep,
+  type ImageToImageRequest,
+  outputSize,
+  pixelBatch,
+  requireImage,
+} from './image-to-image.ts';
 import { ImageNoise, type LatentShape, latentCount } from './latents.ts';
 import type { GenerationResult } from './request.ts';
 import {
@@ -128,6 +134,7 @@ function maskFor(
   image: Image,
   size: { readonly width: number; readonly height: number },
 ): Float32Array {
+  requireImage('mask', mask);
   if (mask.width !== image.width || mask.height !== image.height) {
     throw new BookendError(
       'invalid-image',

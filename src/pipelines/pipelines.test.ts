@@ -197,6 +197,13 @@ test('pictures that do not fit are refused', async () => {
   });
   const mask = tinyMask({ width: 32, height: 24 });
   await assert.rejects(repaint('x', { ...QUICK, image, mask }), { code: 'invalid-image' });
+  const short = { ...image, data: image.data.subarray(1) };
+  await assert.rejects(redraw('x', { ...QUICK, image: short }), { code: 'invalid-image' });
+  // What only callers without a type checker can ask for.
+  const untyped = QUICK as typeof QUICK & { image: typeof image };
+  await assert.rejects(redraw('x', untyped), { code: 'invalid-argument', message: /no image/ });
+  const maskless = { ...QUICK, image } as typeof QUICK & { image: typeof image; mask: typeof mask };
+  await assert.rejects(repaint('x', maskless), { code: 'invalid-argument', message: /no mask/ });
   await redraw.dispose();
   await repaint.dispose();
 });
