@@ -23,7 +23,11 @@ const pipe = await StableDiffusionPipeline.fromPretrained('models/emoji');
 const images: Image[] = [];
 const start = performance.now();
 for (const prompt of prompts) {
-  const { images: drawn } = await pipe(prompt, { numInferenceSteps: STEPS, guidanceScale: 3, seed: 7 });
+  const { images: drawn } = await pipe(prompt, {
+    numInferenceSteps: STEPS,
+    guidanceScale: 3,
+    seed: 7,
+  });
   images.push(await resizeImage(drawn[0], drawn[0].width * SCALE, drawn[0].height * SCALE));
   console.log(`drew "${prompt}"`);
 }
