@@ -115,6 +115,9 @@ def main():
     wrong = [(p, emoji[f].name) for (_, n, p, _), f in zip(chosen, found) if n != f]
     for prompt, name in wrong:
         print(f"{prompt!r} looks more like {name!r}")
+    own = references[[n for _, n, _, _ in chosen]]
+    made = np.stack([signature(image) for image in images])
+    print(f"RMS distance to the right picture, 16x16, 0..255: {np.sqrt(((made - own) ** 2).mean()):.2f}")
     right = len(chosen) - len(wrong)
     print(f"retrieval {right}/{len(chosen)} = {100 * right / len(chosen):.1f}%")
 

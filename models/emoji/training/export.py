@@ -48,9 +48,7 @@ def name_like_stable_diffusion(path):
 
 def drop_private_names(out):
     """Configurations remember the folder they were loaded from; that is of no use to others."""
-    for path in out.glob("**/*.json"):
-        if path.name in ("vocab.json", "tokenizer.json"):
-            continue
+    for path in (out / "model_index.json", *out.glob("*/*config.json")):
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2) + "\n")
