@@ -45,9 +45,12 @@ void Executor::work() {
 }
 
 ThreadPool& Executor::pool(int threads) {
-  auto& slot = pools_[threads];
-  if (!slot) slot = std::make_unique<ThreadPool>(threads);
-  return *slot;
+  if (!pool_ || pool_threads_ != threads) {
+    pool_.reset();
+    pool_ = std::make_unique<ThreadPool>(threads);
+    pool_threads_ = threads;
+  }
+  return *pool_;
 }
 
 }  // namespace bookend

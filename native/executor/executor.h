@@ -3,7 +3,6 @@
 
 #include <condition_variable>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -37,7 +36,8 @@ class Executor {
   std::deque<std::shared_ptr<Run>> queue_;
   std::shared_ptr<Run> current_;
   bool stop_ = false;
-  std::map<int, std::unique_ptr<ThreadPool>> pools_;  // by size; used by the thread alone
+  std::unique_ptr<ThreadPool> pool_;  // of the last run; a run on other threads replaces it
+  int pool_threads_ = 0;  // asked for: the system may have granted fewer
   std::thread thread_;
 };
 
