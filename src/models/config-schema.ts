@@ -35,7 +35,7 @@ export function readConfig<T>(model: string, schema: z.ZodType<T>, json: unknown
 export type SupportedValues = Readonly<Record<string, readonly unknown[]>>;
 
 /**
- * Refuses features that would change the network but are not implemented.
+ * Refuses features that would change the network and that Bookend lacks.
  *
  * @throws BookendError `unsupported` naming the key, its value and the values that work
  */
