@@ -26,12 +26,23 @@ struct Avx2Float {
   BOOKEND_VERB Vector load(const std::int32_t* p) {
     return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  BOOKEND_VERB Vector load(const std::uint8_t* p) {
+    const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes));
+  }
   BOOKEND_VERB void store(float* p, Vector x) { _mm256_storeu_ps(p, x); }
   BOOKEND_VERB void store(Bf16* p, Vector x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(x));
   }
   BOOKEND_VERB void store(F16* p, Vector x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+  // Clamped as floats: a conversion that does not fit into 32 bits would wrap.
+  BOOKEND_VERB void store(std::uint8_t* p, Vector x) {
+    const __m256i wide = _mm256_cvtps_epi32(min(max(x, zero()), splat(255.0f)));
+    const __m128i words =
+        _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
   }
 
   BOOKEND_VERB Vector load_part(const float* p, int count) {

@@ -26,9 +26,11 @@ struct Avx512Float {
   BOOKEND_VERB Vector load(const std::int32_t* p) {
     return _mm512_cvtepi32_ps(_mm512_loadu_epi32(p));
   }
+  BOOKEND_VERB Vector load(const std::uint8_t* p) { return from_codes(_mm_loadu_epi8(p)); }
   BOOKEND_VERB void store(float* p, Vector x) { _mm512_storeu_ps(p, x); }
   BOOKEND_VERB void store(Bf16* p, Vector x) { _mm256_storeu_epi16(p, narrow(x)); }
   BOOKEND_VERB void store(F16* p, Vector x) { _mm256_storeu_epi16(p, half(x)); }
+  BOOKEND_VERB void store(std::uint8_t* p, Vector x) { _mm_storeu_epi8(p, to_codes(x)); }
 
   BOOKEND_VERB Vector load_part(const float* p, int count) {
     return _mm512_maskz_loadu_ps(first(count), p);
@@ -42,6 +44,9 @@ struct Avx512Float {
   BOOKEND_VERB Vector load_part(const std::int32_t* p, int count) {
     return _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(first(count), p));
   }
+  BOOKEND_VERB Vector load_part(const std::uint8_t* p, int count) {
+    return from_codes(_mm_maskz_loadu_epi8(first(count), p));
+  }
   BOOKEND_VERB void store_part(float* p, Vector x, int count) {
     _mm512_mask_storeu_ps(p, first(count), x);
   }
@@ -50,6 +55,9 @@ struct Avx512Float {
   }
   BOOKEND_VERB void store_part(F16* p, Vector x, int count) {
     _mm256_mask_storeu_epi16(p, first(count), half(x));
+  }
+  BOOKEND_VERB void store_part(std::uint8_t* p, Vector x, int count) {
+    _mm_mask_storeu_epi8(p, first(count), to_codes(x));
   }
 
   BOOKEND_VERB Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
@@ -118,6 +126,13 @@ struct Avx512Float {
 
  private:
   BOOKEND_VERB __m256i half(Vector x) { return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); }
+  BOOKEND_VERB Vector from_codes(__m128i codes) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(codes));
+  }
+  // What does not fit into 32 bits converts to the largest unsigned integer, which saturates.
+  BOOKEND_VERB __m128i to_codes(Vector x) {
+    return _mm512_cvtusepi32_epi8(_mm512_cvtps_epu32(max(x, zero())));
+  }
 };
 
 }  // namespace

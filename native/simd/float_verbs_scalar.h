@@ -2,7 +2,8 @@
 // shape; everything in native/kernels that computes in f32 is written over it. All of it lives in
 // an anonymous namespace, so that code of one ISA can never be linked into another. `load_part` and
 // `store_part` touch only the first `count` lanes, 0 <= count <= width; the lanes beyond read as
-// zero. `min` and `max` return their second operand where either is NaN.
+// zero. `min` and `max` return their second operand where either is NaN. A store to u8 rounds to the
+// nearest integer, ties to even, and saturates to 0 ... 255; NaN becomes 0.
 #pragma once
 
 #include "base/types.h"
@@ -25,9 +26,13 @@ struct ScalarFloat {
   BOOKEND_VERB Vector load(const Bf16* p) { return to_float(*p); }
   BOOKEND_VERB Vector load(const F16* p) { return to_float(*p); }
   BOOKEND_VERB Vector load(const std::int32_t* p) { return static_cast<float>(*p); }
+  BOOKEND_VERB Vector load(const std::uint8_t* p) { return static_cast<float>(*p); }
   BOOKEND_VERB void store(float* p, Vector x) { *p = x; }
   BOOKEND_VERB void store(Bf16* p, Vector x) { *p = to_bf16(x); }
   BOOKEND_VERB void store(F16* p, Vector x) { *p = to_f16(x); }
+  BOOKEND_VERB void store(std::uint8_t* p, Vector x) {
+    *p = static_cast<std::uint8_t>(round(min(max(x, 0.0f), 255.0f)));
+  }
 
   template <class T>
   BOOKEND_VERB Vector load_part(const T* p, int count) {

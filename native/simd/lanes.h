@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/types.h"
 #include "simd/float_verbs_scalar.h"
@@ -83,6 +84,8 @@ constexpr bool is_float(DType type) {
   return type == DType::f32 || type == DType::bf16 || type == DType::f16;
 }
 
+constexpr bool is_f32_or_bf16(DType type) { return type == DType::f32 || type == DType::bf16; }
+
 // Calls body(static_cast<T*>(nullptr)) for the storage type T of `type`, f32 or bf16.
 template <class Body>
 BOOKEND_VERB void with_type(DType type, const Body& body) {
@@ -92,6 +95,32 @@ BOOKEND_VERB void with_type(DType type, const Body& body) {
     body(static_cast<float*>(nullptr));
   }
 }
+
+// The same for a result of type f32, bf16 or u8.
+template <class Body>
+BOOKEND_VERB void with_result_type(DType type, const Body& body) {
+  if (type == DType::u8) {
+    body(static_cast<std::uint8_t*>(nullptr));
+  } else {
+    with_type(type, body);
+  }
+}
+
+// From real numbers to the codes of a u8 result: code = x * inverse + zero, rounded and saturated by
+// the store. Results of other types have inverse 1 and zero 0, and are left alone.
+template <class F>
+struct Quantizer {
+  typename F::Vector inverse, zero;
+
+  BOOKEND_VERB Quantizer of(float scale, float zero) {
+    return {F::splat(1.0f / scale), F::splat(zero)};
+  }
+  template <class T>
+  [[gnu::always_inline]] inline typename F::Vector apply(T*, typename F::Vector x) const {
+    if constexpr (std::is_same_v<T, std::uint8_t>) return F::fma(x, inverse, zero);
+    return x;
+  }
+};
 
 }  // namespace
 }  // namespace bookend
