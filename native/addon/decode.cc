@@ -1,6 +1,7 @@
 #include "addon/decode.h"
 
 #include <array>
+#include <cmath>
 
 namespace bookend {
 namespace {
@@ -25,6 +26,15 @@ constexpr std::array kDecoders{
 };
 
 }  // namespace
+
+ResultQuantization read_quantization(const Fields& fields, DType output) {
+  if (output != DType::u8) return {1.0f, 0.0f};
+  const float scale = fields.number("quantizeScale");
+  if (!(scale > 0.0f) || !std::isfinite(1.0f / scale)) {
+    fields.reject("quantizeScale", "is not a positive number with a finite inverse");
+  }
+  return {scale, static_cast<float>(fields.integer("quantizeZero", 0, 255))};
+}
 
 Instruction decode_instruction(const Fields& fields, const DecodeContext& context) {
   const std::string op = fields.text("op");

@@ -26,6 +26,14 @@ Instruction decode_copy(const Fields& fields, const DecodeContext& context);
 Instruction decode_embedding(const Fields& fields, const DecodeContext& context);
 Instruction decode_timestep_embedding(const Fields& fields, const DecodeContext& context);
 
+// How a result becomes codes: code = y / scale + zero, rounded and saturated.
+struct ResultQuantization {
+  float scale, zero;
+};
+
+// The fields quantizeScale and quantizeZero of a u8 `output`; other results have scale 1, zero 0.
+ResultQuantization read_quantization(const Fields& fields, DType output);
+
 // A convolution's kernel and the layout it packs weights in, which is decided before any weight is
 // there.
 struct PackingPlan {

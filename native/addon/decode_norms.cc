@@ -17,6 +17,9 @@ Instruction decode_group_norm(const Fields& fields, const DecodeContext& context
   problem.epsilon = fields.number("epsilon");
   problem.input = fields.dtype("input");
   problem.output = fields.dtype("output");
+  const ResultQuantization quantization = read_quantization(fields, problem.output);
+  problem.quantize_scale = quantization.scale;
+  problem.quantize_zero = quantization.zero;
   problem.activation = fields.activation("activation");
   const std::int64_t all = problem.channels + problem.skip_channels;
   if (all % problem.groups != 0) {
@@ -44,6 +47,9 @@ Instruction decode_layer_norm(const Fields& fields, const DecodeContext& context
   problem.epsilon = fields.number("epsilon");
   problem.input = fields.dtype("input");
   problem.output = fields.dtype("output");
+  const ResultQuantization quantization = read_quantization(fields, problem.output);
+  problem.quantize_scale = quantization.scale;
+  problem.quantize_zero = quantization.zero;
   const std::size_t count = checked_product(fields, "x", {problem.rows, problem.channels});
   const auto channels = static_cast<std::size_t>(problem.channels);
   const std::array<OperandRef, 4> refs{

@@ -122,6 +122,14 @@ Region region(const Fields& fields, const DecodeContext& context, const char* na
   return {buffer->data(), buffer->size(), static_cast<std::size_t>(offset)};
 }
 
+bool is_result(const char* name) {
+  constexpr const char* kResults[] = {"out", "quantized", "histogram", "range", "sums", "squares"};
+  for (const char* result : kResults) {
+    if (std::strcmp(name, result) == 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 OperandRef operand(const Fields& fields, const DecodeContext& context, const char* name,
@@ -130,7 +138,7 @@ OperandRef operand(const Fields& fields, const DecodeContext& context, const cha
   if (found.offset % byte_size(dtype) != 0) {
     fields.reject(name, "starts inside an element, at byte " + std::to_string(found.offset));
   }
-  if (found.base != nullptr && std::strcmp(name, "out") == 0) {
+  if (found.base != nullptr && is_result(name)) {
     fields.reject(name, "is a weight buffer, which nothing may write to");
   }
   const std::size_t bytes = count * byte_size(dtype);

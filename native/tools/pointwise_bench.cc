@@ -73,6 +73,21 @@ struct Bench {
     const LayerNormProblem layer{rows, kChannels, 1e-5f, type, type};
     time(label("layer norm"), select_layer_norm(layer, isa), layer,
          {a.data(), gamma, gamma, out.data()}, 2 * one);
+    const double narrow = one + static_cast<double>(count);
+    norm.skip_channels = 0;
+    norm.output = DType::u8;
+    time(label("group norm + silu to u8 from"), select_group_norm(norm, isa), norm,
+         {a.data(), nullptr, gamma, gamma, out.data()}, narrow);
+    LayerNormProblem codes = layer;
+    codes.output = DType::u8;
+    time(label("layer norm to u8 from"), select_layer_norm(codes, isa), codes,
+         {a.data(), gamma, gamma, out.data()}, narrow);
+    const UnaryProblem quantize{UnaryOp::affine, count, 50.0f, 128.0f, type, DType::u8};
+    time(label("cast to u8 from"), select_unary(quantize, isa), quantize, {a.data(), out.data()},
+         narrow);
+    const UnaryProblem dequantize{UnaryOp::affine, count, 0.02f, -2.56f, DType::u8, type};
+    time(label("cast from u8 to"), select_unary(dequantize, isa), dequantize,
+         {a.data(), out.data()}, narrow);
     const UnaryProblem silu{UnaryOp::silu, count, 1.0f, 0.0f, type, type};
     time(label("silu"), select_unary(silu, isa), silu, {a.data(), out.data()}, 2 * one);
     const UnaryProblem cast{UnaryOp::affine, count, 1.0f, 0.0f, type, DType::f32};

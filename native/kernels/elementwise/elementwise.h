@@ -9,7 +9,7 @@
 namespace bookend {
 
 enum class UnaryOp : std::uint8_t {
-  affine,  // x * scale + offset; with scale 1, offset 0 this is a cast
+  affine,  // x * scale + offset, u8 being plain numbers; with scale 1, offset 0 this is a cast
   silu,
   gelu,
   gelu_tanh,
@@ -29,7 +29,7 @@ struct UnaryProblem {
   UnaryOp op;
   std::int64_t count;
   float scale = 1.0f, offset = 0.0f;
-  DType input = DType::f32, output = DType::f32;  // f32, bf16, f16 (casts), s32 in (casts)
+  DType input = DType::f32, output = DType::f32;  // f32, bf16, f16 (casts), s32 in, u8 (affine)
 };
 
 using UnaryKernel = Kernel<UnaryProblem>;

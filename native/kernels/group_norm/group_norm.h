@@ -1,4 +1,5 @@
-// GroupNorm over channels-last activations, with SiLU where the graph has one behind it.
+// GroupNorm over channels-last activations, with SiLU where the graph has one behind it, storing
+// floats or the codes of quantized numbers.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ struct GroupNormProblem {
   std::int64_t batch, rows, channels, skip_channels;
   std::int64_t groups;
   float epsilon;
-  DType input = DType::f32, output = DType::f32;
+  DType input = DType::f32, output = DType::f32;  // f32 or bf16; the output also u8
   Activation activation = Activation::none;  // none or silu
+  float quantize_scale = 1.0f, quantize_zero = 0.0f;  // of a u8 output: code = y / scale + zero
 };
 
 using GroupNormKernel = Kernel<GroupNormProblem>;

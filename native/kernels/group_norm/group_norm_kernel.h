@@ -15,9 +15,9 @@ template <class F>
 class GroupNorm {
  public:
   static const char* refuse(const GroupNormProblem& problem) {
-    if (!is_float(problem.input) || problem.input == DType::f16) return "input is not f32 or bf16";
-    if (!is_float(problem.output) || problem.output == DType::f16) {
-      return "output is not f32 or bf16";
+    if (!is_f32_or_bf16(problem.input)) return "input is not f32 or bf16";
+    if (!is_f32_or_bf16(problem.output) && problem.output != DType::u8) {
+      return "output is not f32, bf16 or u8";
     }
     if (problem.activation != Activation::none && problem.activation != Activation::silu) {
       return "group norm fuses no activation but SiLU";
@@ -50,7 +50,7 @@ class GroupNorm {
     context.pool.for_each(problem.batch * plan.chunks, [&](std::int64_t task, int) {
       const std::int64_t image = task / plan.chunks, chunk = task % plan.chunks;
       with_type(problem.input, [&](auto* in) {
-        with_type(problem.output, [&](auto* out) {
+        with_result_type(problem.output, [&](auto* out) {
           if (problem.activation == Activation::silu) {
             apply<Activation::silu>(in, out, problem, operands, plan, image, chunk, scratch);
           } else {
@@ -196,6 +196,7 @@ class GroupNorm {
                     const Plan& plan, std::int64_t image, std::int64_t chunk, float* scratch) {
     float* moments = plan.image(scratch, image);
     const std::int64_t begin = image * problem.rows + plan.begin(chunk);
+    const auto quantizer = Quantizer<F>::of(problem.quantize_scale, problem.quantize_zero);
     for_sources<In>(problem, operands, [&](const In* source, std::int64_t n, std::int64_t first) {
       const float* mean = plan.result(moments, 0) + first;
       const float* scale = plan.result(moments, 1) + first;
@@ -206,7 +207,7 @@ class GroupNorm {
         for_lanes<F>(n, [&](std::int64_t c, const auto& lanes) {
           const Vector d = F::sub(lanes.load(x + c), lanes.load(mean + c));
           const Vector y = F::fma(d, lanes.load(scale + c), lanes.load(offset + c));
-          lanes.store(out + c, activate<F, activation>(y));
+          lanes.store(out + c, quantizer.apply(out, activate<F, activation>(y)));
         });
       }
     });

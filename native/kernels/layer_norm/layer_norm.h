@@ -1,4 +1,4 @@
-// LayerNorm over the last axis.
+// LayerNorm over the last axis, storing floats or the codes of quantized numbers.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ struct LayerNormProblem {
   using Operands = LayerNormOperands;
   std::int64_t rows, channels;
   float epsilon;
-  DType input = DType::f32, output = DType::f32;
+  DType input = DType::f32, output = DType::f32;  // f32 or bf16; the output also u8
+  float quantize_scale = 1.0f, quantize_zero = 0.0f;  // of a u8 output: code = y / scale + zero
 };
 
 using LayerNormKernel = Kernel<LayerNormProblem>;
