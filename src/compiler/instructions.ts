@@ -15,11 +15,12 @@ export interface InstructionFields {
     epsilon: number;
     input: DType;
     output: DType;
-  };
+  } & QuantizeFields;
   unary: UnaryFields;
   binary: BinaryFields;
   geglu: { rows: number; columns: number; type: DType };
   softmax: { rows: number; columns: number; type: DType };
+  observe: { rows: number; channels: number; input: DType };
   copy: CopyFields;
   embedding: { count: number; rows: number; width: number; tableType: DType; output: DType };
   timestepEmbedding: {
@@ -33,8 +34,14 @@ export interface InstructionFields {
 
 export type NativeOp = keyof InstructionFields;
 
+/** Of a u8 result: code = result ÷ quantizeScale + quantizeZero. 1 and 0 for other results. */
+export interface QuantizeFields {
+  quantizeScale: number;
+  quantizeZero: number;
+}
+
 /** A convolution; a linear layer over T rows is a 1×1 convolution over a 1×T image. */
-export interface Conv2dFields {
+export interface Conv2dFields extends QuantizeFields {
   batch: number;
   height: number;
   width: number;
@@ -50,7 +57,15 @@ export interface Conv2dFields {
   padLeft: number;
   upsample: 1 | 2;
   input: DType;
+  /** The floating type of `out` and `residual`. */
   output: DType;
+  /** Which results are written: `out`, the u8 `quantized`, or both. */
+  store: 'float' | 'quantized' | 'both';
+  /** Of u8 sources: number = (code − zero) · scale. 1 and 0 for other sources. */
+  inputScale: number;
+  inputZero: number;
+  skipScale: number;
+  skipZero: number;
   hasBias: boolean;
   hasRowBias: boolean;
   hasResidual: boolean;
@@ -58,7 +73,7 @@ export interface Conv2dFields {
   outputScale: number;
 }
 
-export interface AttentionFields {
+export interface AttentionFields extends QuantizeFields {
   batch: number;
   heads: number;
   queries: number;
@@ -69,10 +84,14 @@ export interface AttentionFields {
   vStride: number;
   scale: number;
   causal: boolean;
+  /** Of q, k and v. */
   type: DType;
+  output: DType;
+  /** What q · k is computed in. */
+  scores: 'float' | 'int8';
 }
 
-export interface GroupNormFields {
+export interface GroupNormFields extends QuantizeFields {
   batch: number;
   rows: number;
   channels: number;

@@ -1,5 +1,5 @@
 import type { NodeOf } from '../ir/op-table.ts';
-import type { Lowering } from './lowering.ts';
+import { type Lowering, quantizeFields } from './lowering.ts';
 
 /** q, k and v may be slices of one wider tensor: the kernel steps over the rest of each row. */
 export function lowerAttention(node: NodeOf<'attention'>, lowering: Lowering): void {
@@ -20,6 +20,9 @@ export function lowerAttention(node: NodeOf<'attention'>, lowering: Lowering): v
     scale,
     causal,
     type: node.inputs.q.dtype,
+    output: node.outputs[0].dtype,
+    ...quantizeFields(node.outputs[0]),
+    scores: node.attributes.scores ?? ('float' as const),
   };
   const out = lowering.allocate(node.outputs[0]);
   lowering.emit(node, 'attention', fields, { q: q.place, k: k.place, v: v.place, out });

@@ -1,13 +1,27 @@
+import type { TensorType } from '../ir/graph.ts';
 import type { NodeOf } from '../ir/op-table.ts';
 import { product } from '../ir/ops/rules.ts';
 import type { Conv2dFields, Place } from './instructions.ts';
-import type { Lowering } from './lowering.ts';
+import { type Lowering, quantizeFields } from './lowering.ts';
 
 type Layer = NodeOf<'conv2d'> | NodeOf<'linear'>;
 
-type Geometry = Omit<
+type Geometry = Pick<
   Conv2dFields,
-  'input' | 'output' | 'hasBias' | 'hasRowBias' | 'hasResidual' | 'activation' | 'outputScale'
+  | 'batch'
+  | 'height'
+  | 'width'
+  | 'channels'
+  | 'skipChannels'
+  | 'outChannels'
+  | 'outHeight'
+  | 'outWidth'
+  | 'kernelHeight'
+  | 'kernelWidth'
+  | 'stride'
+  | 'padTop'
+  | 'padLeft'
+  | 'upsample'
 >;
 
 export function lowerConv2d(node: NodeOf<'conv2d'>, lowering: Lowering): void {
@@ -57,12 +71,15 @@ export function lowerLinear(node: NodeOf<'linear'>, lowering: Lowering): void {
 }
 
 function emitLayer(node: Layer, lowering: Lowering, geometry: Geometry): void {
-  const { x, skip, weight, bias, rowBias, residual } = node.inputs;
-  const [output] = node.outputs;
+  const { x, skip, weight, weightScale, bias, rowBias, residual } = node.inputs;
+  const { float, quantized } = results(node);
   const fields: Conv2dFields = {
     ...geometry,
     input: x.dtype,
-    output: output.dtype,
+    output: node.attributes.floatType ?? x.dtype,
+    store: !quantized ? 'float' : float ? 'both' : 'quantized',
+    ...quantizeFields(quantized),
+    ...sourceFields(x, skip),
     hasBias: bias !== undefined,
     hasRowBias: rowBias !== undefined,
     hasResidual: residual !== undefined,
@@ -75,9 +92,27 @@ function emitLayer(node: Layer, lowering: Lowering, geometry: Geometry): void {
     x: lowering.place(x),
     skip: skip && lowering.place(skip),
     weights: packed,
+    weightScale: weightScale && lowering.asF32(node, weightScale),
     bias: bias && lowering.asF32(node, bias),
     rowBias: rowBias && lowering.asF32(node, rowBias),
     residual: residual && lowering.place(residual),
-    out: lowering.allocate(output),
+    out: float && lowering.allocate(float),
+    quantized: quantized && lowering.allocate(quantized),
   });
+}
+
+function results({ outputs }: Layer) {
+  return {
+    float: outputs.find(({ dtype }) => dtype !== 'u8'),
+    quantized: outputs.find(({ dtype }) => dtype === 'u8'),
+  };
+}
+
+function sourceFields(x: TensorType, skip: TensorType | undefined) {
+  return {
+    inputScale: x.quantization?.scale ?? 1,
+    inputZero: x.quantization?.zeroPoint ?? 0,
+    skipScale: skip?.quantization?.scale ?? 1,
+    skipZero: skip?.quantization?.zeroPoint ?? 0,
+  };
 }

@@ -1,3 +1,4 @@
+import type { DType } from '../core/dtype.ts';
 import { elementCount } from '../core/shape.ts';
 import type { NodeOf } from '../ir/op-table.ts';
 import { broadcastStrides } from '../ir/ops/binary.ts';
@@ -38,18 +39,32 @@ export function lowerAffine(node: NodeOf<'affine'>, lowering: Lowering): void {
   emitUnary(node, lowering, { kind: 'affine', count, scale, offset, input: dtype, output });
 }
 
-/** Casting a parameter costs nothing: it is loaded as what is wanted. */
+/**
+ * Casting a parameter costs nothing: it is loaded as what is wanted. Codes of u8 are read and
+ * written as plain numbers, and scale and offset do the rest.
+ */
 export function lowerCast(node: NodeOf<'cast'>, lowering: Lowering): void {
   const { x } = node.inputs;
   const [output] = node.outputs;
   const place = lowering.place(x);
   if (x.dtype === output.dtype) {
     lowering.alias(output, place);
-  } else if ('weight' in place && place.weight.kind === 'vector' && output.dtype !== 'f16') {
+  } else if ('weight' in place && place.weight.kind === 'vector' && isLoadable(output.dtype)) {
     lowering.alias(output, { weight: { ...place.weight, dtype: output.dtype } });
   } else {
-    emitUnary(node, lowering, castFields(elementCount(x.shape), x.dtype, output.dtype));
+    const from = x.quantization ?? { scale: 1, zeroPoint: 0 };
+    const to = output.quantization ?? { scale: 1, zeroPoint: 0 };
+    emitUnary(node, lowering, {
+      ...castFields(elementCount(x.shape), x.dtype, output.dtype),
+      scale: from.scale / to.scale,
+      offset: to.zeroPoint - (from.zeroPoint * from.scale) / to.scale,
+    });
   }
+}
+
+/** Whether the weight loader can make it of a floating parameter. */
+function isLoadable(dtype: DType): boolean {
+  return dtype === 'f32' || dtype === 'bf16';
 }
 
 export function lowerBinary(node: NodeOf<'add' | 'sub' | 'mul' | 'div'>, lowering: Lowering): void {

@@ -1,6 +1,6 @@
 import type { NodeOf } from '../ir/op-table.ts';
 import { product } from '../ir/ops/rules.ts';
-import type { Lowering } from './lowering.ts';
+import { type Lowering, quantizeFields } from './lowering.ts';
 
 export function lowerGroupNorm(node: NodeOf<'groupNorm'>, lowering: Lowering): void {
   const { x, skip, gamma, beta } = node.inputs;
@@ -14,6 +14,7 @@ export function lowerGroupNorm(node: NodeOf<'groupNorm'>, lowering: Lowering): v
     epsilon: eps,
     input: x.dtype,
     output: node.outputs[0].dtype,
+    ...quantizeFields(node.outputs[0]),
     activation,
   };
   lowering.emit(node, 'groupNorm', fields, {
@@ -33,6 +34,7 @@ export function lowerLayerNorm(node: NodeOf<'layerNorm'>, lowering: Lowering): v
     epsilon: node.attributes.eps,
     input: x.dtype,
     output: node.outputs[0].dtype,
+    ...quantizeFields(node.outputs[0]),
   };
   lowering.emit(node, 'layerNorm', fields, {
     x: lowering.place(x),

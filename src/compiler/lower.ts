@@ -17,6 +17,7 @@ import {
 import { lowerAffine, lowerBinary, lowerCast, lowerRows, lowerUnary } from './lower-elementwise.ts';
 import { lowerEmbedding, lowerTimestepEmbedding } from './lower-embedding.ts';
 import { lowerGroupNorm, lowerLayerNorm } from './lower-norms.ts';
+import { lowerObserve } from './lower-observe.ts';
 import { castFields, Lowering } from './lowering.ts';
 
 type Rule<K extends OpName> = (node: NodeOf<K>, lowering: Lowering) => void;
@@ -42,6 +43,7 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   linear: lowerLinear,
   matmul: 'no-kernel',
   mul: lowerBinary,
+  observe: lowerObserve,
   pad: lowerPad,
   permute: lowerPermute,
   quickGelu: lowerUnary,

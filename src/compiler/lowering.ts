@@ -3,7 +3,14 @@ import { BookendError } from '../core/errors.ts';
 import { elementCount } from '../core/shape.ts';
 import type { Graph, Node, TensorType, Value } from '../ir/graph.ts';
 import { flopsOf, isOp } from '../ir/op-table.ts';
-import type { Instruction, InstructionFields, NativeOp, Place, Storage } from './instructions.ts';
+import type {
+  Instruction,
+  InstructionFields,
+  NativeOp,
+  Place,
+  QuantizeFields,
+  Storage,
+} from './instructions.ts';
 
 /** Rows of a token tensor that may lie apart: a slice of a wider one that nobody copied. */
 export interface Rows {
@@ -127,6 +134,12 @@ export class Lowering {
     readers.add(reader);
     this.#readers.set(value, readers);
   }
+}
+
+/** The fields that say how a result is stored as u8, if it is. */
+export function quantizeFields(result: TensorType | undefined): QuantizeFields {
+  const { scale, zeroPoint } = result?.quantization ?? { scale: 1, zeroPoint: 0 };
+  return { quantizeScale: scale, quantizeZero: zeroPoint };
 }
 
 /** The native form of a cast. */

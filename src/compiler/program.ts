@@ -48,10 +48,22 @@ export function printProgram(program: Program): string {
   ].join('\n');
 }
 
+/** Of an instruction that has nothing to do with quantization. */
+const NEUTRAL: Readonly<Record<string, unknown>> = {
+  store: 'float',
+  scores: 'float',
+  quantizeScale: 1,
+  quantizeZero: 0,
+  inputScale: 1,
+  inputZero: 0,
+  skipScale: 1,
+  skipZero: 0,
+};
+
 function printInstruction(memory: MemoryPlan, { op, fields, operands, node }: Instruction): string {
   const places = Object.entries(operands).map(([name, place]) => `${name}=${print(memory, place)}`);
   const values = Object.entries(fields)
-    .filter(([, value]) => value !== false && value !== 'none')
+    .filter(([name, value]) => value !== false && value !== 'none' && value !== NEUTRAL[name])
     .map(([name, value]) => `${name}=${Array.isArray(value) ? `[${value.join(' ')}]` : value}`);
   const scope = node?.scope ? ` # ${node.scope}` : '';
   return `${op} ${places.join(' ')} {${values.join(' ')}}${scope}`;

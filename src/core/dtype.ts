@@ -80,7 +80,8 @@ export function toF16(value: number): number {
   return sign | ((exponent + 14) * 1024 + mantissa);
 }
 
-function roundHalfEven(value: number): number {
+/** To the nearest whole number, ties to the even one; `value` is not negative. */
+export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;
   if (rest !== 0.5) return Math.round(value);

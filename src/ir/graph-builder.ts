@@ -1,5 +1,6 @@
 import type { DType } from '../core/dtype.ts';
 import { BookendError } from '../core/errors.ts';
+import type { QuantizationParams } from '../core/quantization-params.ts';
 import { elementCount, formatShape, type Shape, sameShape } from '../core/shape.ts';
 import type { Attributes, Graph, Node, NodeInputs, TensorType, Value } from './graph.ts';
 import { reject } from './op.ts';
@@ -25,12 +26,12 @@ export class GraphBuilder {
     return this.#scope;
   }
 
-  /** Declares a graph input; its name must be new. */
-  input(name: string, dtype: DType, shape: Shape): Value {
+  /** Declares a graph input; its name must be new. A u8 input needs its quantization. */
+  input(name: string, dtype: DType, shape: Shape, quantization?: QuantizationParams): Value {
     if (name in this.#inputs) {
       reject(`The graph already has an input named ${name}; name each input once.`);
     }
-    const value = this.#source({ dtype, shape }, `input ${name}`);
+    const value = this.#source({ dtype, shape, quantization }, `input ${name}`);
     this.#inputs[name] = value;
     return value;
   }
@@ -74,8 +75,8 @@ export class GraphBuilder {
       outputs,
       scope: this.#scope,
     };
-    for (const [index, { dtype, shape }] of types.entries()) {
-      outputs.push({ id: this.#nextValue++, dtype, shape, node, index });
+    for (const [index, type] of types.entries()) {
+      outputs.push({ ...type, id: this.#nextValue++, node, index });
     }
     this.#nodes.push(node);
     return outputs;
@@ -125,8 +126,16 @@ export class GraphBuilder {
         `The ${what} has the empty shape ${formatShape(type.shape)}; use extents of at least 1.`,
       );
     }
-    const { dtype, shape } = type;
-    return { id: this.#nextValue++, dtype, shape: [...shape], node: undefined, index: 0 };
+    const { dtype, shape, quantization } = type;
+    const quantized = quantization && { quantization };
+    return {
+      id: this.#nextValue++,
+      dtype,
+      shape: [...shape],
+      ...quantized,
+      node: undefined,
+      index: 0,
+    };
   }
 
   #infer(op: OpName, inputs: NodeInputs, attributes: Attributes): readonly TensorType[] {

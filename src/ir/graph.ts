@@ -1,11 +1,30 @@
 import type { DType } from '../core/dtype.ts';
-import type { Shape } from '../core/shape.ts';
+import { type QuantizationParams, sameQuantization } from '../core/quantization-params.ts';
+import { type Shape, sameShape } from '../core/shape.ts';
 import type { OpName } from './op-table.ts';
 
 /** Storage type and extents of a Value. */
 export interface TensorType {
   readonly dtype: DType;
   readonly shape: Shape;
+  /**
+   * Always there for u8, and only there: a quantized Value stands for the real numbers
+   * (code − zeroPoint) · scale, and ops compute with those.
+   */
+  readonly quantization?: QuantizationParams;
+}
+
+/** The type of a Value, or of anything that has one, alone. */
+export function typeOf({ dtype, shape, quantization }: TensorType): TensorType {
+  return quantization ? { dtype, shape, quantization } : { dtype, shape };
+}
+
+export function sameType(a: TensorType, b: TensorType): boolean {
+  return (
+    a.dtype === b.dtype &&
+    sameShape(a.shape, b.shape) &&
+    sameQuantization(a.quantization, b.quantization)
+  );
 }
 
 /** An edge of a Graph: defined once, by a Node, or (when `node` is undefined) by the graph itself. */

@@ -19,6 +19,7 @@ import { layerNormOp } from './ops/layer-norm.ts';
 import { linearOp } from './ops/linear.ts';
 import { matmulOp } from './ops/matmul.ts';
 import { mulOp } from './ops/mul.ts';
+import { observeOp } from './ops/observe.ts';
 import { padOp } from './ops/pad.ts';
 import { permuteOp } from './ops/permute.ts';
 import { quickGeluOp } from './ops/quick-gelu.ts';
@@ -54,6 +55,7 @@ export const opTable = {
   linear: linearOp,
   matmul: matmulOp,
   mul: mulOp,
+  observe: observeOp,
   pad: padOp,
   permute: permuteOp,
   quickGelu: quickGeluOp,

@@ -30,14 +30,16 @@ export function print(graph: Graph): string {
 function printNode(node: Node, nameOf: (value: Value) => string): string {
   const outputs = node.outputs.map((value) => `${nameOf(value)}: ${formatType(value)}`).join(', ');
   const operands = operandsOf(node).map(([name, value]) => `${name}=${nameOf(value)}`);
-  const attributes = Object.entries(node.attributes).map(([k, v]) => `${k}=${formatAttribute(v)}`);
+  const present = Object.entries(node.attributes).filter(([, value]) => value !== undefined);
+  const attributes = present.map(([k, v]) => `${k}=${formatAttribute(v)}`);
   const suffix = attributes.length > 0 ? ` {${attributes.join(', ')}}` : '';
   const comment = node.scope === '' ? '' : ` # ${node.scope}`;
   return `${outputs} = ${node.op}(${operands.join(', ')})${suffix}${comment}`;
 }
 
-function formatType({ dtype, shape }: TensorType): string {
-  return `${dtype}${formatShape(shape).replaceAll(' ', '')}`;
+function formatType({ dtype, shape, quantization }: TensorType): string {
+  const params = quantization ? `(${quantization.scale},${quantization.zeroPoint})` : '';
+  return `${dtype}${params}${formatShape(shape).replaceAll(' ', '')}`;
 }
 
 function formatAttribute(value: AttributeValue): string {

@@ -1,6 +1,6 @@
 import { BookendError } from '../core/errors.ts';
-import { formatShape, sameShape } from '../core/shape.ts';
-import type { Graph, Node, TensorType, Value } from './graph.ts';
+import { formatShape } from '../core/shape.ts';
+import { type Graph, type Node, sameType, type TensorType, type Value } from './graph.ts';
 import { inferNode, operandsOf } from './op-table.ts';
 
 /**
@@ -14,6 +14,12 @@ export function verify(graph: Graph): void {
   const define = (value: Value, what: string) => {
     if (defined.has(value) || ids.has(value.id)) {
       fail(graph, `${what} reuses the value %${value.id}; every value must be defined once`);
+    }
+    if ((value.dtype === 'u8') !== (value.quantization !== undefined)) {
+      fail(
+        graph,
+        `${what} is ${value.dtype}; u8 values, and no others, have a scale and a zero point`,
+      );
     }
     defined.add(value);
     ids.add(value.id);
@@ -52,11 +58,7 @@ function verifyNode(graph: Graph, node: Node, defined: ReadonlySet<Value>): void
   const agree =
     inferred.length === node.outputs.length &&
     node.outputs.every(
-      (value, i) =>
-        value.node === node &&
-        value.index === i &&
-        value.dtype === inferred[i].dtype &&
-        sameShape(value.shape, inferred[i].shape),
+      (value, i) => value.node === node && value.index === i && sameType(value, inferred[i]),
     );
   if (!agree) {
     fail(
@@ -76,7 +78,9 @@ function inferTypes(graph: Graph, node: Node): readonly TensorType[] {
 }
 
 function formatType(type: TensorType): string {
-  return `${type.dtype}${formatShape(type.shape)}`;
+  const { dtype, shape, quantization } = type;
+  const params = quantization ? `(${quantization.scale}, ${quantization.zeroPoint})` : '';
+  return `${dtype}${params}${formatShape(shape)}`;
 }
 
 function describe(node: Node): string {

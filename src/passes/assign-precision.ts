@@ -14,8 +14,10 @@ import type { Pass } from './pass.ts';
 const STAYS_F32: ReadonlySet<string> = new Set([
   'conv2d.bias',
   'conv2d.rowBias',
+  'conv2d.weightScale',
   'linear.bias',
   'linear.rowBias',
+  'linear.weightScale',
   'groupNorm.gamma',
   'groupNorm.beta',
   'layerNorm.gamma',
@@ -36,7 +38,7 @@ function assign(graph: Graph, dtype: DType): Graph {
   const b = new GraphBuilder(graph.name);
   const mapped = new Map<Value, Value>();
   for (const [name, value] of Object.entries(graph.inputs)) {
-    mapped.set(value, b.input(name, value.dtype, value.shape));
+    mapped.set(value, b.input(name, value.dtype, value.shape, value.quantization));
   }
   const inDType = parametersReadAs(graph, dtype);
   for (const [path, value] of graph.parameters) {

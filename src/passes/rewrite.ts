@@ -66,7 +66,7 @@ export function copyInto(graph: Graph, rule: RewriteRule = () => undefined): Rew
     return found;
   };
   for (const [name, value] of Object.entries(graph.inputs)) {
-    mapped.set(value, b.input(name, value.dtype, value.shape));
+    mapped.set(value, b.input(name, value.dtype, value.shape, value.quantization));
   }
   for (const [path, value] of graph.parameters) {
     mapped.set(value, b.parameter(path, value.shape, value.dtype));

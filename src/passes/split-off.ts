@@ -97,7 +97,7 @@ class Copier {
 
   /** Makes `value` an input of the new graph. */
   define(value: Value, name: string): void {
-    this.#mapped.set(value, this.b.input(name, value.dtype, value.shape));
+    this.#mapped.set(value, this.b.input(name, value.dtype, value.shape, value.quantization));
   }
 
   node(node: Node): void {

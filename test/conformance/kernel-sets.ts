@@ -18,6 +18,7 @@ const OWN_KERNELS: Record<NativeOp, { f32: readonly IsaName[]; bf16: readonly Is
   binary: { f32: VECTORS, bf16: VECTORS },
   geglu: { f32: VECTORS, bf16: VECTORS },
   softmax: { f32: VECTORS, bf16: VECTORS },
+  observe: { f32: PORTABLE, bf16: PORTABLE },
   copy: { f32: PORTABLE, bf16: PORTABLE },
   embedding: { f32: PORTABLE, bf16: PORTABLE },
   timestepEmbedding: { f32: PORTABLE, bf16: PORTABLE },

@@ -9,6 +9,7 @@ import {
   requireWhole,
 } from './rules.ts';
 import { softmaxRow } from './softmax.ts';
+import { type QuantizeAttribute, storedType } from './stored-type.ts';
 
 type Inputs = {
   /** [batch, N, heads · headDim] */
@@ -18,12 +19,17 @@ type Inputs = {
   /** [batch, M, heads · headDim] */
   readonly v: Value;
 };
-export type AttentionAttributes = {
+export type AttentionAttributes = QuantizeAttribute & {
   readonly heads: number;
   /** Factor on q · k. */
   readonly scale: number;
   /** Whether query n sees keys 0 … n only. */
   readonly causal: boolean;
+  /**
+   * 'int8': q and k are quantized on the fly for their product. The reference evaluation knows
+   * nothing of it: it is a matter of precision.
+   */
+  readonly scores?: 'int8';
 };
 
 /**
@@ -33,7 +39,8 @@ export type AttentionAttributes = {
 export const attentionOp: OpDefinition<Inputs, AttentionAttributes> = {
   name: 'attention',
   operands: { q: 'required', k: 'required', v: 'required' },
-  infer({ q, k, v }, { heads, causal }) {
+  infer({ q, k, v }, attributes) {
+    const { heads, causal } = attributes;
     requireFloating('q', q);
     requireRank('q', q, 3);
     requireRank('k', k, 3);
@@ -47,7 +54,7 @@ export const attentionOp: OpDefinition<Inputs, AttentionAttributes> = {
     if (channels % heads !== 0) {
       reject(`${channels} channels do not split into ${heads} equal heads; use a divisor.`);
     }
-    return [{ dtype: q.dtype, shape: q.shape }];
+    return [storedType({ dtype: q.dtype, shape: q.shape }, attributes)];
   },
   evaluate({ q, k, v }, { heads, scale, causal }) {
     const [batch, queries, channels] = q.shape;

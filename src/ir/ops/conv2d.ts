@@ -8,25 +8,22 @@ import {
   type EpilogueAttributes,
   type EpilogueInputs,
   inferEpilogue,
+  inferFloatType,
   PLAIN_EPILOGUE,
 } from './epilogue.ts';
 import { sourceChannels } from './linear.ts';
-import {
-  product,
-  requireFloating,
-  requireRank,
-  requireSameDType,
-  requireShape,
-  requireWhole,
-} from './rules.ts';
+import { product, requireRank, requireShape, requireWhole } from './rules.ts';
 import { upsampleArray } from './upsample-nearest.ts';
 
 type Inputs = EpilogueInputs & {
   /** [batch, height, width, I] */
   readonly x: Value;
-  /** Second source: the layer reads the concatenation of x and skip on channels. */
+  /**
+   * Second source: the layer reads the concatenation of x and skip on channels. Where they are
+   * quantized, each has its own scale.
+   */
   readonly skip?: Value;
-  /** [O, I, kernel height, kernel width] */
+  /** [O, I, kernel height, kernel width]; s8, in units of weightScale, where x is quantized */
   readonly weight: Value;
 };
 
@@ -49,20 +46,20 @@ export const conv2dOp: OpDefinition<Inputs, Conv2dAttributes> = {
     x: 'required',
     skip: 'optional',
     weight: 'required',
+    weightScale: 'optional',
     bias: 'optional',
     rowBias: 'optional',
     residual: 'optional',
   },
   infer(types, attributes) {
     const { x, weight } = types;
-    requireFloating('x', x);
     requireRank('x', x, 4);
     requireRank('weight', weight, 4);
-    requireSameDType('weight', weight, x.dtype);
+    const dtype = inferFloatType(types, attributes);
     const [outputs, , kernelHeight, kernelWidth] = weight.shape;
     requireShape('weight', weight, [outputs, sourceChannels(types), kernelHeight, kernelWidth]);
     const shape = [x.shape[0], ...outputExtents(x.shape, weight.shape, attributes), outputs];
-    return [inferEpilogue(types, attributes, { dtype: x.dtype, shape })];
+    return inferEpilogue(types, attributes, { dtype, shape });
   },
   evaluate(arrays, attributes) {
     const { x, skip, weight } = arrays;
@@ -73,7 +70,7 @@ export const conv2dOp: OpDefinition<Inputs, Conv2dAttributes> = {
         : joined;
     const extents = outputExtents(x.shape, weight.shape, attributes);
     const shape = [x.shape[0], ...extents, weight.shape[0]];
-    return [applyEpilogue(correlate(source, weight, attributes, shape), shape, arrays, attributes)];
+    return applyEpilogue(correlate(source, weight, attributes, shape), shape, arrays, attributes);
   },
   flops(types, attributes) {
     const { x, weight } = types;

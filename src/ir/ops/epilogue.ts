@@ -1,26 +1,34 @@
+import type { DType } from '../../core/dtype.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { TensorType, Value } from '../graph.ts';
 import { type NumericArray, reject } from '../op.ts';
 import { gelu, quickGelu, silu } from '../scalar-functions.ts';
 import { gegluRows, halfOf } from './geglu.ts';
 import { product, requireFloating, requireSameDType, requireShape } from './rules.ts';
+import { type QuantizeAttribute, storedType } from './stored-type.ts';
 
 /** What conv2d and linear can apply to a sum before it is stored. 'geglu' halves the channels. */
 export type Activation = 'none' | 'silu' | 'gelu' | 'quickGelu' | 'geglu';
 
 /**
- * Operands of the epilogue: (sum + bias + rowBias) → activation → + residual → × outputScale.
- * bias is [O]; rowBias is [batch, O], the time embedding; residual has the output's shape.
+ * Operands of the epilogue: (sum · weightScale + bias + rowBias) → activation → + residual →
+ * × outputScale. weightScale, for s8 weights, and bias are [O]; rowBias is [batch, O], the time
+ * embedding; residual has the output's shape.
  */
 export type EpilogueInputs = {
+  readonly weightScale?: Value;
   readonly bias?: Value;
   readonly rowBias?: Value;
   readonly residual?: Value;
 };
 
-export type EpilogueAttributes = {
+export type EpilogueAttributes = QuantizeAttribute & {
   readonly activation: Activation;
   readonly outputScale: number;
+  /** Of a layer over quantized x: the type that its floating-point result and residual have. */
+  readonly floatType?: 'f32' | 'bf16';
+  /** With `quantize`: the floating-point result is the first output and the u8 one the second. */
+  readonly keepFloat?: true;
 };
 
 /** The attributes of a layer before fusion. */
@@ -33,12 +41,35 @@ const ACTIVATIONS: Record<Exclude<Activation, 'geglu'>, (x: number) => number> =
   quickGelu,
 };
 
-/** Checks the epilogue of a product of shape `shape` ([batch, ..., O]) and gives its output type. */
+type EpilogueTypes = { readonly [K in keyof EpilogueInputs]: TensorType };
+
+/** Checks x and weight against each other; gives the type of the layer's floating-point numbers. */
+export function inferFloatType(
+  { x, weight, weightScale }: EpilogueTypes & { x: TensorType; weight: TensorType },
+  { floatType }: EpilogueAttributes,
+): DType {
+  if (x.dtype !== 'u8') {
+    requireFloating('x', x);
+    requireSameDType('weight', weight, x.dtype);
+    if (weightScale) reject('There is a weightScale over floating-point x; it goes with u8 alone.');
+    if (floatType) reject('There is a floatType over floating-point x; it goes with u8 alone.');
+    return x.dtype;
+  }
+  requireSameDType('weight', weight, 's8');
+  if (!weightScale) reject('Operand weightScale is missing; s8 weights need it.');
+  requireSameDType('weightScale', weightScale, 'f32');
+  requireShape('weightScale', weightScale, weight.shape.slice(0, 1));
+  if (!floatType) reject('Attribute floatType is missing; over u8 x it must be f32 or bf16.');
+  return floatType;
+}
+
+/** Checks the epilogue of a product of type [batch, ..., O] and gives the layer's output types. */
 export function inferEpilogue(
-  types: { bias?: TensorType; rowBias?: TensorType; residual?: TensorType },
-  { activation }: EpilogueAttributes,
+  types: EpilogueTypes,
+  attributes: EpilogueAttributes,
   { dtype, shape }: TensorType,
-): TensorType {
+): readonly TensorType[] {
+  const { activation } = attributes;
   const channels = shape[shape.length - 1];
   const { bias, rowBias, residual } = types;
   if (bias) {
@@ -57,21 +88,25 @@ export function inferEpilogue(
     requireSameDType('residual', residual, dtype);
     requireShape('residual', residual, output);
   }
-  return { dtype, shape: output };
+  const type = { dtype, shape: output };
+  if (!attributes.keepFloat) return [storedType(type, attributes)];
+  if (!attributes.quantize) reject('Attribute keepFloat goes with quantize; leave it out.');
+  return [type, storedType(type, attributes)];
 }
 
-/** Applies the epilogue to `sums` of shape `shape`; may change `sums` in place. */
+/** Applies the epilogue to `sums` of shape `shape`, once per output; may change `sums` in place. */
 export function applyEpilogue(
   sums: Float64Array,
   shape: Shape,
-  arrays: { bias?: NumericArray; rowBias?: NumericArray; residual?: NumericArray },
-  { activation, outputScale }: EpilogueAttributes,
-): Float64Array {
+  arrays: { readonly [K in keyof EpilogueInputs]: NumericArray },
+  { activation, outputScale, keepFloat }: EpilogueAttributes,
+): readonly Float64Array[] {
   const channels = shape[shape.length - 1];
   const perBatch = product(shape.slice(1));
-  const { bias, rowBias, residual } = arrays;
+  const { weightScale, bias, rowBias, residual } = arrays;
   for (let i = 0; i < sums.length; i++) {
     const channel = i % channels;
+    if (weightScale) sums[i] *= weightScale.data[channel];
     if (bias) sums[i] += bias.data[channel];
     if (rowBias) sums[i] += rowBias.data[Math.floor(i / perBatch) * channels + channel];
   }
@@ -81,5 +116,5 @@ export function applyEpilogue(
     if (residual) out[i] += residual.data[i];
     out[i] *= outputScale;
   }
-  return out;
+  return keepFloat ? [out, out] : [out];
 }

@@ -11,6 +11,7 @@ import {
   requireShape,
   requireWhole,
 } from './rules.ts';
+import { type QuantizeAttribute, storedType } from './stored-type.ts';
 
 type Inputs = {
   /** [batch, ..., C] */
@@ -22,7 +23,7 @@ type Inputs = {
   /** [C] */
   readonly beta: Value;
 };
-export type GroupNormAttributes = {
+export type GroupNormAttributes = QuantizeAttribute & {
   readonly groups: number;
   readonly eps: number;
   readonly activation: 'none' | 'silu';
@@ -36,7 +37,8 @@ export type GroupNormAttributes = {
 export const groupNormOp: OpDefinition<Inputs, GroupNormAttributes> = {
   name: 'groupNorm',
   operands: { x: 'required', skip: 'optional', gamma: 'required', beta: 'required' },
-  infer(types, { groups, activation }) {
+  infer(types, attributes) {
+    const { groups, activation } = attributes;
     const { x, gamma, beta } = types;
     requireFloating('x', x);
     requireMinimumRank('x', x, 2);
@@ -52,7 +54,7 @@ export const groupNormOp: OpDefinition<Inputs, GroupNormAttributes> = {
     requireFloating('beta', beta);
     requireShape('gamma', gamma, [channels]);
     requireShape('beta', beta, [channels]);
-    return [{ dtype: x.dtype, shape: x.shape.with(-1, channels) }];
+    return [storedType({ dtype: x.dtype, shape: x.shape.with(-1, channels) }, attributes)];
   },
   evaluate({ x, skip, gamma, beta }, { groups, eps, activation }) {
     const { shape, data } = skip ? concatArrays(x, skip, x.shape.length - 1) : x;

@@ -2,6 +2,7 @@ import type { Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { noFlops, type OpDefinition } from '../op.ts';
 import { requireFloating, requireMinimumRank, requireShape } from './rules.ts';
+import { type QuantizeAttribute, storedType } from './stored-type.ts';
 
 type Inputs = {
   /** [..., C] */
@@ -11,7 +12,7 @@ type Inputs = {
   /** [C] */
   readonly beta: Value;
 };
-export type LayerNormAttributes = { readonly eps: number };
+export type LayerNormAttributes = QuantizeAttribute & { readonly eps: number };
 
 /**
  * Layer normalisation (arXiv 1607.06450) over the last axis. Its gradient is a backward op that
@@ -20,14 +21,14 @@ export type LayerNormAttributes = { readonly eps: number };
 export const layerNormOp: OpDefinition<Inputs, LayerNormAttributes> = {
   name: 'layerNorm',
   operands: { x: 'required', gamma: 'required', beta: 'required' },
-  infer({ x, gamma, beta }) {
+  infer({ x, gamma, beta }, attributes) {
     requireFloating('x', x);
     requireMinimumRank('x', x, 1);
     requireFloating('gamma', gamma);
     requireFloating('beta', beta);
     requireShape('gamma', gamma, x.shape.slice(-1));
     requireShape('beta', beta, x.shape.slice(-1));
-    return [{ dtype: x.dtype, shape: x.shape }];
+    return [storedType({ dtype: x.dtype, shape: x.shape }, attributes)];
   },
   evaluate({ x, gamma, beta }, { eps }) {
     const channels = gamma.data.length;

@@ -7,6 +7,7 @@ import {
   type EpilogueAttributes,
   type EpilogueInputs,
   inferEpilogue,
+  inferFloatType,
   PLAIN_EPILOGUE,
 } from './epilogue.ts';
 import { matmul } from './matmul.ts';
@@ -14,7 +15,6 @@ import { permute } from './permute.ts';
 import { reshape } from './reshape.ts';
 import {
   product,
-  requireFloating,
   requireMinimumRank,
   requireRank,
   requireSameDType,
@@ -25,9 +25,12 @@ import { sum } from './sum.ts';
 type Inputs = EpilogueInputs & {
   /** [batch, ..., I] */
   readonly x: Value;
-  /** Second source: the layer reads the concatenation of x and skip on the last axis. */
+  /**
+   * Second source: the layer reads the concatenation of x and skip on the last axis. Where they are
+   * quantized, each has its own scale.
+   */
   readonly skip?: Value;
-  /** [O, I] */
+  /** [O, I]; s8, in units of weightScale, where x is quantized */
   readonly weight: Value;
 };
 export type LinearAttributes = EpilogueAttributes;
@@ -42,20 +45,20 @@ export const linearOp: OpDefinition<Inputs, LinearAttributes> = {
     x: 'required',
     skip: 'optional',
     weight: 'required',
+    weightScale: 'optional',
     bias: 'optional',
     rowBias: 'optional',
     residual: 'optional',
   },
   infer(types, attributes) {
     const { x, weight } = types;
-    requireFloating('x', x);
+    const dtype = inferFloatType(types, attributes);
     requireMinimumRank('x', x, 2);
     requireRank('weight', weight, 2);
-    requireSameDType('weight', weight, x.dtype);
     const inner = sourceChannels(types);
     requireShape('weight', weight, [weight.shape[0], inner]);
     const shape = x.shape.with(-1, weight.shape[0]);
-    return [inferEpilogue(types, attributes, { dtype: x.dtype, shape })];
+    return inferEpilogue(types, attributes, { dtype, shape });
   },
   evaluate(arrays, attributes) {
     const { weight } = arrays;
@@ -74,12 +77,13 @@ export const linearOp: OpDefinition<Inputs, LinearAttributes> = {
         sums[row * outputs + o] = total;
       }
     }
-    return [applyEpilogue(sums, source.shape.with(-1, outputs), arrays, attributes)];
+    return applyEpilogue(sums, source.shape.with(-1, outputs), arrays, attributes);
   },
   flops: ({ x, weight }) => 2 * product(x.shape.slice(0, -1)) * product(weight.shape),
   vjp(b, inputs, _outputs, [gradient], attributes) {
     const { x, weight, bias } = inputs;
-    if (inputs.skip || inputs.rowBias || inputs.residual || attributes.activation !== 'none') {
+    const { skip, rowBias, residual, weightScale } = inputs;
+    if (skip || rowBias || residual || weightScale || attributes.activation !== 'none') {
       reject('A fused linear has no gradient rule; differentiate before fusing.');
     }
     const [outputs, inner] = weight.shape;

@@ -1,6 +1,6 @@
 import type { Shape } from '../../core/shape.ts';
 import { elementCount, formatShape } from '../../core/shape.ts';
-import type { Value } from '../graph.ts';
+import { typeOf, type Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { noFlops, type OpDefinition, reject } from '../op.ts';
 
@@ -17,7 +17,7 @@ export const reshapeOp: OpDefinition<Inputs, ReshapeAttributes> = {
         `Shape ${formatShape(x.shape)} cannot become ${formatShape(shape)}; the element counts must agree.`,
       );
     }
-    return [{ dtype: x.dtype, shape: [...shape] }];
+    return [{ ...typeOf(x), shape: [...shape] }];
   },
   evaluate: ({ x }) => [x.data.slice()],
   flops: noFlops,

@@ -1,14 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
 import { type DType, fromBf16, fromF16, toBf16, toF16 } from '../../core/dtype.ts';
 import { throwIfAborted } from '../../core/errors.ts';
-import { countUses, type Graph, type Node, type Value } from '../../ir/graph.ts';
+import { dequantizeCode, quantizeToCode } from '../../core/quantization-params.ts';
+import { countUses, type Graph, type Node, type TensorType, type Value } from '../../ir/graph.ts';
 import type { NumericArray } from '../../ir/op.ts';
 import { opDefinition } from '../../ir/op-table.ts';
 
 export interface InterpretOptions {
   /**
-   * Rounds every value to its storage dtype, and so simulates, say, a bf16 graph whose kernels
-   * compute exactly. By default nothing is rounded: dtypes have no effect.
+   * Rounds every value to its storage type, and so simulates, say, a bf16 or an int8 graph whose
+   * kernels compute exactly. By default nothing is rounded: dtypes have no effect.
    */
   readonly roundToDType?: boolean;
   readonly signal?: AbortSignal;
@@ -23,10 +24,10 @@ export async function interpret(
   sourceOf: (value: Value) => NumericArray,
   { roundToDType = false, signal }: InterpretOptions = {},
 ): Promise<Record<string, NumericArray>> {
-  const round = (array: NumericArray, dtype: DType) =>
-    roundToDType ? roundArray(array, dtype) : array;
+  const round = (array: NumericArray, type: TensorType) =>
+    roundToDType ? roundArray(array, type) : array;
   const live = new Map<Value, NumericArray>();
-  const read = (value: Value) => live.get(value) ?? round(sourceOf(value), value.dtype);
+  const read = (value: Value) => live.get(value) ?? round(sourceOf(value), value);
   const remaining = new Map(countUses(graph));
   const release = (value: Value) => {
     const uses = (remaining.get(value) ?? 0) - 1;
@@ -37,7 +38,7 @@ export async function interpret(
     throwIfAborted(signal);
     const results = evaluateNode(node, read);
     for (const [i, output] of node.outputs.entries()) {
-      if (remaining.has(output)) live.set(output, round(results[i], output.dtype));
+      if (remaining.has(output)) live.set(output, round(results[i], output));
     }
     for (const value of Object.values(node.inputs)) release(value);
     await setImmediate();
@@ -64,8 +65,13 @@ const ROUNDING: Partial<Record<DType, (value: number) => number>> = {
   f16: (value) => fromF16(toF16(value)),
 };
 
-/** The numbers as `dtype` stores them; integer values are whole already. */
-export function roundArray(array: NumericArray, dtype: DType): NumericArray {
-  const rounding = ROUNDING[dtype];
+/** The numbers as `type` stores them, quantized ones included; integers are whole already. */
+export function roundArray(
+  array: NumericArray,
+  { dtype, quantization }: Pick<TensorType, 'dtype' | 'quantization'>,
+): NumericArray {
+  const rounding = quantization
+    ? (x: number) => dequantizeCode(quantizeToCode(x, quantization), quantization)
+    : ROUNDING[dtype];
   return rounding ? { shape: array.shape, data: array.data.map(rounding) } : array;
 }

@@ -1,5 +1,10 @@
 import { allocate, encodeFloats } from '../../core/dtype.ts';
 import { BookendError } from '../../core/errors.ts';
+import {
+  dequantizeCode,
+  type QuantizationParams,
+  quantizeToCode,
+} from '../../core/quantization-params.ts';
 import { floats, type Tensor } from '../../core/tensor.ts';
 import type { Graph, TensorType, Value } from '../../ir/graph.ts';
 import type { NumericArray } from '../../ir/op.ts';
@@ -28,7 +33,7 @@ export const referenceBackend: Backend<ReferenceOptions> = {
         checkInputs(graph, inputs);
         const sources = new Map(parameters);
         for (const [name, value] of Object.entries(graph.inputs)) {
-          sources.set(value, toNumeric(inputs[name]));
+          sources.set(value, toNumeric(inputs[name], value.quantization));
         }
         const sourceOf = (value: Value) => sources.get(value)!;
         const results = await interpret(graph, sourceOf, { ...options, signal });
@@ -58,16 +63,20 @@ async function readParameters(
   return parameters;
 }
 
-/** The numbers of a tensor of any dtype, as float64. */
-export function toNumeric(source: Tensor): NumericArray {
-  return {
-    shape: source.shape,
-    data: Float64Array.from(isFloating(source.dtype) ? floats(source) : source.data),
-  };
+/** The numbers of a tensor of any dtype, as float64; of codes, what they stand for. */
+export function toNumeric(source: Tensor, quantization?: QuantizationParams): NumericArray {
+  const { dtype, shape } = source;
+  const data = Float64Array.from(isFloating(dtype) ? floats(source) : source.data);
+  if (!quantization) return { shape, data };
+  return { shape, data: data.map((code) => dequantizeCode(code, quantization)) };
 }
 
-/** Stores float64 numbers as `dtype`. */
-export function toTensor(array: NumericArray, { dtype, shape }: TensorType): Tensor {
+/** Stores float64 numbers as a tensor of that type. */
+export function toTensor(array: NumericArray, { dtype, shape, quantization }: TensorType): Tensor {
+  if (quantization) {
+    const codes = Uint8Array.from(array.data, (x) => quantizeToCode(x, quantization));
+    return { dtype, shape, data: codes };
+  }
   if (isFloating(dtype)) return { dtype, shape, data: encodeFloats(dtype, array.data) };
   const data = allocate(dtype, array.data.length);
   data.set(array.data);
