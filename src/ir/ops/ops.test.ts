@@ -27,7 +27,7 @@ const GOLDEN = new URL('../../../test/golden/ops/ops.json', import.meta.url);
 const cases: GoldenCase[] = JSON.parse(readFileSync(GOLDEN, 'utf8'));
 
 /** Ops that only move numbers or need no oracle; the tests below cover them. */
-const WITHOUT_ORACLE: readonly OpName['observe', ] = ['affine', 'broadcast', 'cast', 'reshape'];
+const WITHOUT_ORACLE: readonly OpName[] = ['affine', 'broadcast', 'cast', 'observe', 'reshape'];
 
 for (const [i, { op, inputs, attributes, output }] of cases.entries()) {
   test(`case ${i}: ${op} agrees with PyTorch`, async () => {
