@@ -12,6 +12,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/group_norm/group_norm.h"
 #include "kernels/layer_norm/layer_norm.h"
+#include "kernels/observe/observe.h"
 
 namespace {
 
@@ -88,6 +89,12 @@ struct Bench {
     const UnaryProblem dequantize{UnaryOp::affine, count, 0.02f, -2.56f, DType::u8, type};
     time(label("cast from u8 to"), select_unary(dequantize, isa), dequantize,
          {a.data(), out.data()}, narrow);
+    auto* results = reinterpret_cast<float*>(out.data());
+    const ObserveProblem observe{rows, kChannels, type};
+    time(label("observe"), select_observe(observe, isa), observe,
+         {a.data(), reinterpret_cast<std::int32_t*>(results), results + kObserveBins,
+          results + kObserveBins + 2, results + kObserveBins + 2 + kChannels},
+         one);
     const UnaryProblem silu{UnaryOp::silu, count, 1.0f, 0.0f, type, type};
     time(label("silu"), select_unary(silu, isa), silu, {a.data(), out.data()}, 2 * one);
     const UnaryProblem cast{UnaryOp::affine, count, 1.0f, 0.0f, type, DType::f32};
