@@ -1,24 +1,25 @@
+import type { QuantizationParams } from '../../core/quantization-params.ts';
 import type { ObserverSettings, QuantizationSpec } from '../config.ts';
-import { type ClippingRange, type CodeGrid, gridOfRange } from './code-grid.ts';
+import { type ClippingRange, paramsOfRange } from './code-range.ts';
 import { expectedSquaredError } from './expected-error.ts';
 import { type Distribution, distributionOf } from './histogram.ts';
 import type { TensorStatistics } from './statistics.ts';
 
 /** The codes for a tensor that behaves as `statistics` say. */
-export function chooseGrid(
+export function chooseParams(
   statistics: TensorStatistics,
   { method, percentile }: ObserverSettings,
   scheme: QuantizationSpec['scheme'],
-): CodeGrid {
+): QuantizationParams {
   const [min, max, averageMin, averageMax] = statistics.extremes;
   const distribution = distributionOf(statistics.counts, { min, max });
   switch (method) {
     case 'minmax':
-      return gridOfRange({ min: averageMin, max: averageMax }, scheme);
+      return paramsOfRange({ min: averageMin, max: averageMax }, scheme);
     case 'percentile':
-      return gridOfRange(percentileRange(distribution, percentile), scheme);
+      return paramsOfRange(percentileRange(distribution, percentile), scheme);
     case 'mse':
-      return leastErrorGrid(distribution, scheme);
+      return leastErrorParams(distribution, scheme);
   }
 }
 
@@ -49,25 +50,25 @@ const STEPS = 100;
  * The range with the least expected squared error: first both ends are shortened together, since
  * one outlier left at either end spoils the other, then each in turn.
  */
-export function leastErrorGrid(
+export function leastErrorParams(
   distribution: Distribution,
   scheme: QuantizationSpec['scheme'],
-): CodeGrid {
+): QuantizationParams {
   const min = Math.min(distribution.min, 0);
   const max = Math.max(distribution.max, 0);
-  const gridAt = (low: number, high: number) =>
-    gridOfRange({ min: min * SHRINK ** low, max: max * SHRINK ** high }, scheme);
+  const paramsAt = (low: number, high: number) =>
+    paramsOfRange({ min: min * SHRINK ** low, max: max * SHRINK ** high }, scheme);
   const errorAt = (low: number, high: number) =>
-    expectedSquaredError(distribution, gridAt(low, high));
+    expectedSquaredError(distribution, paramsAt(low, high));
   const both = argmin(0, STEPS, (step) => errorAt(step, step));
-  if (scheme === 'symmetric') return gridAt(both, both);
+  if (scheme === 'symmetric') return paramsAt(both, both);
   let low = both;
   let high = both;
   for (const reach of [STEPS, 16, 4]) {
     high = argmin(high - reach, high + reach, (step) => errorAt(low, step));
     low = argmin(low - reach, low + reach, (step) => errorAt(step, high));
   }
-  return gridAt(low, high);
+  return paramsAt(low, high);
 }
 
 /** The step with the least error, the smallest of equal ones. */

@@ -1,5 +1,5 @@
-import type { CodeGrid } from './code-grid.ts';
-import { rangeOfGrid } from './code-grid.ts';
+import type { QuantizationParams } from '../../core/quantization-params.ts';
+import { rangeOfParams } from './code-range.ts';
 import type { Distribution } from './histogram.ts';
 
 /**
@@ -8,13 +8,16 @@ import type { Distribution } from './histogram.ts';
  * exact: rounding to the multiples of s is a saw-tooth whose square integrates to s³ · (n/12 + r³/3)
  * up to n + r periods; beyond the last code the error grows linearly.
  */
-export function expectedSquaredError(distribution: Distribution, grid: CodeGrid): number {
-  return expectation(distribution, squaredIntegral(grid), (x) => error(x, grid) ** 2);
+export function expectedSquaredError(
+  distribution: Distribution,
+  params: QuantizationParams,
+): number {
+  return expectation(distribution, squaredIntegral(params), (x) => error(x, params) ** 2);
 }
 
 /** The mean of x − Q(x): what clipping and rounding take away on average. */
-export function expectedError(distribution: Distribution, grid: CodeGrid): number {
-  return expectation(distribution, linearIntegral(grid), (x) => error(x, grid));
+export function expectedError(distribution: Distribution, params: QuantizationParams): number {
+  return expectation(distribution, linearIntegral(params), (x) => error(x, params));
 }
 
 function expectation(
@@ -31,18 +34,18 @@ function expectation(
   return total === 0 ? 0 : sum / total;
 }
 
-function error(x: number, grid: CodeGrid): number {
-  const { min, max } = rangeOfGrid(grid);
+function error(x: number, params: QuantizationParams): number {
+  const { min, max } = rangeOfParams(params);
   if (x < min) return x - min;
   if (x > max) return x - max;
-  const periods = x / grid.scale;
-  return grid.scale * (periods - Math.round(periods));
+  const periods = x / params.scale;
+  return params.scale * (periods - Math.round(periods));
 }
 
 /** ∫₀ˣ (t − Q(t))² dt */
-function squaredIntegral(grid: CodeGrid): (x: number) => number {
-  const { scale } = grid;
-  const { min, max } = rangeOfGrid(grid);
+function squaredIntegral(params: QuantizationParams): (x: number) => number {
+  const { scale } = params;
+  const { min, max } = rangeOfParams(params);
   const cube = scale ** 3;
   const inside = (x: number) => {
     const periods = x / scale;
@@ -60,9 +63,9 @@ function squaredIntegral(grid: CodeGrid): (x: number) => number {
 }
 
 /** ∫₀ˣ (t − Q(t)) dt; a whole period of rounding adds nothing. */
-function linearIntegral(grid: CodeGrid): (x: number) => number {
-  const { scale } = grid;
-  const { min, max } = rangeOfGrid(grid);
+function linearIntegral(params: QuantizationParams): (x: number) => number {
+  const { scale } = params;
+  const { min, max } = rangeOfParams(params);
   const inside = (x: number) => {
     const rest = x / scale - Math.round(x / scale);
     return (scale * scale * rest * rest) / 2;

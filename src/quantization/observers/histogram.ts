@@ -1,4 +1,5 @@
 import { fromBf16, toBf16 } from '../../core/dtype.ts';
+import { OBSERVE_BINS } from '../../ir/ops/observe.ts';
 
 /*
  * The histogram that the `observe` op counts: a number falls into the bin of the top 14 bits of its
@@ -6,9 +7,7 @@ import { fromBf16, toBf16 } from '../../core/dtype.ts';
  * whatever the range of the numbers, and need not be known ahead.
  */
 
-export const BINS = 16384;
-
-const SIGN = BINS / 2;
+const SIGN = OBSERVE_BINS / 2;
 
 /** Bins of one sign that hold finite numbers; those above hold infinity and NaN. */
 const FINITE = 0x7f80 >> 2;

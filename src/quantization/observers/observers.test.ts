@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import {
+  dequantizeCode,
+  type QuantizationParams,
+  quantizeToCode,
+} from '../../core/quantization-params.ts';
 import { TorchGenerator } from '../../core/rng.ts';
-import { chooseGrid, leastErrorGrid, percentileRange } from './clipping-range.ts';
-import { type CodeGrid, gridOfRange, rangeOfGrid, roundToGrid } from './code-grid.ts';
+import { OBSERVE_BINS } from '../../ir/ops/observe.ts';
+import { chooseParams, leastErrorParams, percentileRange } from './clipping-range.ts';
+import { paramsOfRange, rangeOfParams } from './code-range.ts';
 import { expectedError, expectedSquaredError } from './expected-error.ts';
-import { BINS, binOf, distributionOf, isNonFiniteBin } from './histogram.ts';
+import { binOf, distributionOf, isNonFiniteBin } from './histogram.ts';
 import { addObservation, emptyStatistics, momentsOf, type Observation } from './statistics.ts';
 
 const normal = (count: number, seed: number) => new TorchGenerator(seed).normalFloat32(count);
 
 /** The `observe` op in plain words, over rows of `channels`. */
 function observe(values: Float32Array, channels = 1): Observation {
-  const histogram = new Int32Array(BINS);
+  const histogram = new Int32Array(OBSERVE_BINS);
   const sums = new Float64Array(channels);
   const squares = new Float64Array(channels);
   for (const [i, x] of values.entries()) {
@@ -32,9 +38,12 @@ function distribution(values: Float32Array) {
   return distributionOf(histogram, { min: range[0], max: range[1] });
 }
 
-function bruteForceError(values: Float32Array, grid: CodeGrid, power: number): number {
+const rounded = (x: number, params: QuantizationParams) =>
+  dequantizeCode(quantizeToCode(x, params), params);
+
+function bruteForceError(values: Float32Array, params: QuantizationParams, power: number): number {
   let sum = 0;
-  for (const x of values) sum += (x - roundToGrid(x, grid)) ** power;
+  for (const x of values) sum += (x - rounded(x, params)) ** power;
   return sum / values.length;
 }
 
@@ -52,11 +61,11 @@ for (const [name, values] of Object.entries(SAMPLES)) {
     for (const share of [1, 0.8, 0.4, 0.1]) {
       const range = { min: found.min * share, max: found.max * share };
       for (const scheme of ['affine', 'symmetric'] as const) {
-        const grid = gridOfRange(range, scheme);
-        const exact = bruteForceError(values, grid, 2);
-        const expected = expectedSquaredError(found, grid);
+        const params = paramsOfRange(range, scheme);
+        const exact = bruteForceError(values, params, 2);
+        const expected = expectedSquaredError(found, params);
         assert.ok(Math.abs(expected / exact - 1) < 0.02, `${share} ${expected} ${exact}`);
-        const bias = expectedError(found, grid) - bruteForceError(values, grid, 1);
+        const bias = expectedError(found, params) - bruteForceError(values, params, 1);
         assert.ok(Math.abs(bias) < 0.02 * Math.sqrt(exact), `${share} ${bias}`);
       }
     }
@@ -65,12 +74,12 @@ for (const [name, values] of Object.entries(SAMPLES)) {
   test(`${name}: the least-error range is as good as the best of a fine grid`, () => {
     const few = values.subarray(0, 20_000);
     const found = distribution(few);
-    const chosen = bruteForceError(few, leastErrorGrid(found, 'affine'), 2);
+    const chosen = bruteForceError(few, leastErrorParams(found, 'affine'), 2);
     let best = Number.POSITIVE_INFINITY;
     for (let low = 1; low > 0.1; low *= 0.9) {
       for (let high = 1; high > 0.1; high *= 0.9) {
-        const grid = gridOfRange({ min: found.min * low, max: found.max * high }, 'affine');
-        best = Math.min(best, bruteForceError(few, grid, 2));
+        const params = paramsOfRange({ min: found.min * low, max: found.max * high }, 'affine');
+        best = Math.min(best, bruteForceError(few, params, 2));
       }
     }
     assert.ok(chosen < 1.06 * best, `${chosen} ${best}`);
@@ -90,18 +99,18 @@ for (const [name, values] of Object.entries(SAMPLES)) {
 }
 
 test('codes cover the range, hold 0 exactly, and survive degenerate ranges', () => {
-  assert.deepEqual(gridOfRange({ min: -1, max: 1 }, 'symmetric').zeroPoint, 128);
+  assert.deepEqual(paramsOfRange({ min: -1, max: 1 }, 'symmetric').zeroPoint, 128);
   for (const range of [
     { min: -2, max: 5 },
     { min: 3, max: 4 },
     { min: -4, max: -3 },
     { min: 0, max: 0 },
   ]) {
-    const grid = gridOfRange(range, 'affine');
-    assert.ok(grid.scale > 0 && Number.isFinite(1 / grid.scale));
-    assert.equal(roundToGrid(0, grid), 0);
-    const covered = rangeOfGrid(grid);
-    assert.ok(covered.min <= range.min + grid.scale && covered.max >= range.max - grid.scale);
+    const params = paramsOfRange(range, 'affine');
+    assert.ok(params.scale > 0 && Number.isFinite(1 / params.scale));
+    assert.equal(rounded(0, params), 0);
+    const covered = rangeOfParams(params);
+    assert.ok(covered.min <= range.min + params.scale && covered.max >= range.max - params.scale);
   }
 });
 
@@ -120,19 +129,22 @@ test('statistics add up over runs, and the averages of the extremes move', () =>
     assert.ok(Math.abs(means[c] - all.sums[c] / 4000) < 1e-5);
     assert.ok(Math.abs(meanSquares[c] - all.squares[c] / 4000) < 1e-5);
   }
-  const grid = chooseGrid(
+  const params = chooseParams(
     statistics,
     { method: 'minmax', momentum: 0.25, percentile: 99 },
     'affine',
   );
-  assert.ok(Math.abs(rangeOfGrid(grid).max - average) < grid.scale);
+  assert.ok(Math.abs(rangeOfParams(params).max - average) < params.scale);
 });
 
 test('infinities are refused, and so is a count that would overflow', () => {
   const infinite = observe(Float32Array.of(1, Number.POSITIVE_INFINITY));
   assert.throws(() => addObservation(emptyStatistics(1), infinite, 1, 'x'), { code: 'non-finite' });
   assert.ok(isNonFiniteBin(binOf(Number.NaN)) && !isNonFiniteBin(binOf(-3e38)));
-  const many = { ...observe(Float32Array.of(1)), histogram: new Int32Array(BINS).fill(2 ** 30) };
+  const many = {
+    ...observe(Float32Array.of(1)),
+    histogram: new Int32Array(OBSERVE_BINS).fill(2 ** 30),
+  };
   many.histogram.forEach((_, bin) => {
     if (isNonFiniteBin(bin)) many.histogram[bin] = 0;
   });

@@ -1,9 +1,10 @@
 import { BookendError } from '../../core/errors.ts';
-import { BINS, isNonFiniteBin } from './histogram.ts';
+import { OBSERVE_BINS } from '../../ir/ops/observe.ts';
+import { isNonFiniteBin } from './histogram.ts';
 
 /** What the `observe` op says of one tensor [..., C] in one run of the network. */
 export interface Observation {
-  /** s32 [BINS] */
+  /** s32 [OBSERVE_BINS] */
   readonly histogram: ArrayLike<number>;
   /** f32 [2]: smallest and largest number. */
   readonly range: ArrayLike<number>;
@@ -26,7 +27,7 @@ export interface TensorStatistics {
 
 export function emptyStatistics(channels: number): TensorStatistics {
   return {
-    counts: new Int32Array(BINS),
+    counts: new Int32Array(OBSERVE_BINS),
     sums: new Float32Array(channels),
     squares: new Float32Array(channels),
     extremes: Float32Array.of(Infinity, -Infinity, Number.NaN, Number.NaN),
@@ -49,7 +50,7 @@ export function addObservation(
   name: string,
 ): void {
   const { counts, extremes } = statistics;
-  for (let bin = 0; bin < BINS; bin++) {
+  for (let bin = 0; bin < OBSERVE_BINS; bin++) {
     if (histogram[bin] === 0) continue;
     if (isNonFiniteBin(bin)) throw nonFinite(name);
     const count = counts[bin] + histogram[bin];
