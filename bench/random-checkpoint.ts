@@ -57,7 +57,8 @@ async function writeComponent(
   shapes: ParameterShapes,
 ): Promise<void> {
   writeJson(folder, 'config.json', { _class_name: className, ...content });
-  const source = syntheticWeights(shapes);
+  const types = [...shapes].map(([path, shape]) => [path, { dtype: 'f32', shape }] as const);
+  const source = syntheticWeights(new Map(types));
   const tensors = await Promise.all(
     [...shapes.keys()].map(
       async (path) =>

@@ -4,7 +4,6 @@ import {
   type BuiltInConfigurationName,
   publishedConfiguration,
 } from '../../src/models/configurations.ts';
-import { graphParameters } from '../../src/models/parameters.ts';
 import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../../src/models/unet-2d-condition-config.ts';
 import type { WeightSource } from '../../src/runtime/backend.ts';
@@ -63,5 +62,5 @@ export function stepGraph(request: StepRequest): Graph {
 }
 
 export function stepWeights(graph: Graph): WeightSource {
-  return syntheticWeights(graphParameters(graph));
+  return syntheticWeights(graph.parameters);
 }

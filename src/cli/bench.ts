@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import { benchmarkGraph, type GraphBenchmark } from '../evaluation/benchmark.ts';
 import { syntheticWeights } from '../evaluation/synthetic-weights.ts';
+import type { Graph } from '../ir/graph.ts';
 import {
   type AutoencoderKLConfig,
   parseAutoencoderKLConfig,
@@ -12,16 +13,18 @@ import {
   type BuiltInConfigurationName,
   builtInConfiguration,
 } from '../models/configurations.ts';
-import { graphParameters } from '../models/parameters.ts';
 import { buildUNet2DConditionModel } from '../models/unet-2d-condition.ts';
 import {
   parseUNet2DConditionConfig,
   type UNet2DConditionConfig,
 } from '../models/unet-2d-condition-config.ts';
+import { inferencePasses, type Pass, runPasses } from '../passes/index.ts';
+import { quantizeLayers } from '../passes/quantize-layers.ts';
 import { bestPrecision } from '../pipelines/load.ts';
 import { openModelParts } from '../pipelines/model-parts.ts';
-import { inferencePrecision, type Precision, requireExtent } from '../pipelines/request.ts';
+import { requireExtent } from '../pipelines/request.ts';
 import { weightsOf } from '../pipelines/weights.ts';
+import { DEFAULT_QUANTIZATION, selectLayers } from '../quantization/config.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
@@ -31,9 +34,11 @@ import { resolveModel } from './models.ts';
 import { imageSize, wholeNumber } from './options.ts';
 import { formatTable, print, printJson } from './output.ts';
 
+type BenchPrecision = 'fp32' | 'bf16' | 'int8';
+
 interface BenchOptions {
   readonly model: string;
-  readonly precision?: Precision;
+  readonly precision?: BenchPrecision;
   readonly size?: { readonly width: number; readonly height: number };
   readonly batch: number;
   readonly rounds: number;
@@ -65,6 +70,7 @@ export function addBenchCommand(program: Command): void {
       new Option('-p, --precision <precision>', "default: the CPU's best").choices([
         'fp32',
         'bf16',
+        'int8',
       ]),
     )
     .option('--size <WxH>', "image size in pixels; default: the model's own", imageSize)
@@ -85,12 +91,13 @@ async function bench(options: BenchOptions): Promise<void> {
     ...size,
     tokens: 77,
   });
-  const weights = subject.weights ?? syntheticWeights(graphParameters(graph));
+  const passes = benchPasses(graph, precision);
+  const weights = subject.weights ?? syntheticWeights(runPasses(graph, passes).parameters);
   const interrupt = interruptSignal();
   try {
     const ceilings = await measureCeilings(options.threads);
     const unet = await benchmarkGraph(graph, weights, {
-      precision: inferencePrecision(precision),
+      passes,
       threads: options.threads,
       rounds: options.rounds,
       signal: interrupt.signal,
@@ -105,6 +112,17 @@ async function bench(options: BenchOptions): Promise<void> {
     interrupt.dispose();
     await subject.close();
   }
+}
+
+/** Made-up scales will do for random weights: speed does not depend on them. */
+function benchPasses(graph: Graph, precision: BenchPrecision): readonly Pass[] {
+  if (precision !== 'int8') return inferencePasses(precision === 'fp32' ? 'f32' : 'bf16');
+  const passes = inferencePasses(bestPrecision() === 'bf16' ? 'bf16' : 'f32');
+  const params = { scale: 0.05, zeroPoint: 128 };
+  const layers = selectLayers(runPasses(graph, passes), DEFAULT_QUANTIZATION).map(
+    ({ path }) => [path, { x: params, skip: params }] as const,
+  );
+  return [...passes, quantizeLayers(new Map(layers))];
 }
 
 async function openSubject(name: string): Promise<Subject> {
@@ -139,7 +157,7 @@ function latentSize({ unet, vae }: Subject, { size }: BenchOptions) {
 }
 
 /** FLOP/s; 0 where the CPU has no integer dot product. */
-type Ceilings = Readonly<Record<Precision | 'int8', number>>;
+type Ceilings = Readonly<Record<BenchPrecision, number>>;
 
 async function measureCeilings(threads: number | undefined): Promise<Ceilings> {
   const options = { isa: resolveIsa(), threads: resolveThreads(threads), seconds: 0.5 };
@@ -153,13 +171,13 @@ async function measureCeilings(threads: number | undefined): Promise<Ceilings> {
 
 function report(
   options: BenchOptions,
-  precision: Precision,
+  precision: BenchPrecision,
   ceilings: Ceilings,
   unet: GraphBenchmark,
 ): void {
   const cpu = cpus()[0]?.model.trim() ?? 'unknown';
   const threads = resolveThreads(options.threads);
-  const { seconds, flops, fractionOfCeiling, ops, rounds, roundsDropped, ceiling } = unet;
+  const { seconds, flops, fractionOfCeiling, ops, rounds, roundsDropped } = unet;
   if (options.json) {
     const { model, batch, size } = options;
     printJson({
@@ -171,12 +189,19 @@ function report(
       precision,
       batch,
       size,
-      unet: { seconds, flops, fractionOfCeiling, ceiling, rounds, roundsDropped, ops },
+      unet: {
+        seconds,
+        flops,
+        fractionOfCeiling,
+        ceilings: unet.ceilings,
+        rounds,
+        roundsDropped,
+        ops,
+      },
       peakMemory: peakMemory(),
     });
     return;
   }
-  const giga = (value: number) => (value / 1e9).toFixed(1);
   print(`${cpu}, ${threads} threads, ${resolveIsa()}`);
   print(
     `ceilings  fp32 ${giga(ceilings.fp32)}  bf16 ${giga(ceilings.bf16)}  int8 ${giga(ceilings.int8)} G(FL)OP/s`,
@@ -195,7 +220,15 @@ function report(
   print(formatTable(header, rows, [false, false, true, true, true, true, true]));
   print('');
   print(
-    `U-Net step: ${seconds.toFixed(3)} s, ${giga(flops)} GFLOP, ${giga(flops / seconds)} GFLOP/s, floor ÷ time ${fractionOfCeiling.toFixed(3)} (ceiling beside it ${giga(ceiling)} GFLOP/s; median of ${rounds.length - roundsDropped}, ${roundsDropped} dropped)`,
+    `U-Net step: ${seconds.toFixed(3)} s, ${giga(flops)} GFLOP, ${giga(flops / seconds)} GFLOP/s, floor ÷ time ${fractionOfCeiling.toFixed(3)} (ceilings beside it ${beside(unet)} GFLOP/s; median of ${rounds.length - roundsDropped}, ${roundsDropped} dropped)`,
   );
   print(`peak memory ${(peakMemory() / 2 ** 30).toFixed(2)} GiB`);
+}
+
+const giga = (value: number) => (value / 1e9).toFixed(1);
+
+function beside({ ceilings }: GraphBenchmark): string {
+  return Object.entries(ceilings)
+    .map(([type, value]) => `${type} ${giga(value)}`)
+    .join(', ');
 }

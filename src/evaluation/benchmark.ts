@@ -1,15 +1,18 @@
+import type { Instruction } from '../compiler/instructions.ts';
+import type { DType } from '../core/dtype.ts';
 import { tensor } from '../core/tensor.ts';
 import type { Graph } from '../ir/graph.ts';
-import type { InferencePrecision } from '../passes/index.ts';
+import type { Pass } from '../passes/index.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import type { IsaName } from '../runtime/native/addon.ts';
-import { measureCeiling } from '../runtime/native/ceiling.ts';
+import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
 import type { InstructionProfile, NativeExecutable } from '../runtime/native/native-executable.ts';
 
 export interface BenchmarkOptions {
-  readonly precision: InferencePrecision;
+  /** What makes the graph ready to run, and decides what it computes in. */
+  readonly passes: readonly Pass[];
   readonly threads?: number;
   /** Runs that count; one more comes first and does not. */
   readonly rounds: number;
@@ -25,18 +28,27 @@ export interface OpTime {
   /** Median over the rounds. */
   readonly seconds: number;
   readonly flops: number;
-  /** FLOP/s over the ceiling; 0 for work without matrix products. */
+  /** What its matrix products multiply; undefined where there are none. */
+  readonly type: CeilingType | undefined;
+  /** FLOP/s over the ceiling of `type`; 0 for work without matrix products. */
   readonly fractionOfCeiling: number;
 }
 
+/** FLOP/s that the CPU reaches at best, for each kind of product that a program has. */
+export type ProbedCeilings = Partial<Readonly<Record<CeilingType, number>>>;
+
 export interface GraphBenchmark {
-  readonly ceiling: number;
+  /** Medians of the probes beside the rounds. */
+  readonly ceilings: ProbedCeilings;
   /** Median of the rounds. */
   readonly seconds: number;
   readonly flops: number;
-  /** Median over the rounds of (FLOPs ÷ that round's ceiling) ÷ that round's seconds. */
+  /**
+   * Median over the rounds of floor ÷ seconds. The floor is the sum of all products' FLOPs, each
+   * over that round's ceiling of its own type.
+   */
   readonly fractionOfCeiling: number;
-  readonly rounds: readonly { readonly ceiling: number; readonly seconds: number }[];
+  readonly rounds: readonly { readonly ceilings: ProbedCeilings; readonly seconds: number }[];
   readonly roundsDropped: number;
   readonly ops: readonly OpTime[];
   readonly program: string;
@@ -47,7 +59,7 @@ const STEADY = 0.93;
 const PROBE_SECONDS = 0.15;
 
 interface Round {
-  readonly ceiling: number;
+  readonly ceilings: ProbedCeilings;
   readonly seconds: number;
   readonly instructions: readonly InstructionProfile[];
 }
@@ -61,10 +73,10 @@ export async function benchmarkGraph(
   weights: WeightSource,
   options: BenchmarkOptions,
 ): Promise<GraphBenchmark> {
-  const precision = options.precision;
+  const { passes } = options;
   const isa = resolveIsa();
   const threads = resolveThreads(options.threads);
-  const executable = await nativeBackend.compile(graph, weights, { precision, isa, threads });
+  const executable = await nativeBackend.compile(graph, weights, { passes, isa, threads });
   try {
     const rounds = await measure(executable, graph, { ...options, isa, threads });
     return summarize(executable, rounds);
@@ -78,8 +90,16 @@ async function measure(
   graph: Graph,
   options: BenchmarkOptions & { readonly isa: IsaName; readonly threads: number },
 ): Promise<Round[]> {
-  const { precision, isa, threads, signal } = options;
-  const probe = () => measureCeiling(precision, { isa, threads, seconds: PROBE_SECONDS });
+  const { isa, threads, signal } = options;
+  const types = new Set(executable.program.instructions.map(productType));
+  types.delete(undefined);
+  const probe = async () => {
+    const ceilings: Partial<Record<CeilingType, number>> = {};
+    for (const type of types as Set<CeilingType>) {
+      ceilings[type] = await measureCeiling(type, { isa, threads, seconds: PROBE_SECONDS });
+    }
+    return ceilings;
+  };
   const inputs = syntheticInputs(graph);
   await executable.run(inputs, { signal });
   const rounds: Round[] = [];
@@ -89,11 +109,34 @@ async function measure(
     const { instructions } = await executable.profile(inputs, { signal });
     const seconds = (performance.now() - start) / 1000;
     const after = await probe();
-    rounds.push({ ceiling: (before + after) / 2, seconds, instructions });
+    rounds.push({ ceilings: between(before, after), seconds, instructions });
     before = after;
     options.onRound?.(round, seconds);
   }
   return rounds;
+}
+
+/** What the matrix products of an instruction multiply. */
+function productType({ flops, fields }: Instruction): CeilingType | undefined {
+  if (flops === 0) return undefined;
+  const dtype = 'input' in fields ? fields.input : 'type' in fields ? fields.type : undefined;
+  return isCeilingType(dtype) ? dtype : undefined;
+}
+
+function isCeilingType(dtype: DType | undefined): dtype is CeilingType {
+  return dtype === 'f32' || dtype === 'bf16' || dtype === 'u8';
+}
+
+function between(before: ProbedCeilings, after: ProbedCeilings): ProbedCeilings {
+  return mapCeilings(before, (type, value) => (value + after[type]!) / 2);
+}
+
+function mapCeilings(
+  ceilings: ProbedCeilings,
+  change: (type: CeilingType, value: number) => number,
+): ProbedCeilings {
+  const entries = Object.entries(ceilings) as [CeilingType, number][];
+  return Object.fromEntries(entries.map(([type, value]) => [type, change(type, value)]));
 }
 
 /** Smooth numbers of about unit size; token ids count up. */
@@ -112,24 +155,48 @@ export function syntheticInputs(graph: Graph) {
 }
 
 function summarize(executable: NativeExecutable, rounds: readonly Round[]): GraphBenchmark {
-  const best = Math.max(...rounds.map((round) => round.ceiling));
-  const steady = rounds.filter((round) => round.ceiling >= STEADY * best);
-  const flops = executable.info.instructions.reduce((sum, { flops }) => sum + flops, 0);
-  const ceiling = median(steady.map((round) => round.ceiling));
+  const { instructions } = executable.program;
+  const steady = rounds.filter((round) => isSteady(round, rounds));
+  const flops = instructions.reduce((sum, { flops }) => sum + flops, 0);
+  const ceilings = mapCeilings(rounds[0].ceilings, (type) =>
+    median(steady.map((round) => round.ceilings[type]!)),
+  );
   return {
-    ceiling,
+    ceilings,
     seconds: median(steady.map((round) => round.seconds)),
     flops,
-    fractionOfCeiling: median(steady.map((round) => flops / round.ceiling / round.seconds)),
-    rounds: rounds.map(({ ceiling, seconds }) => ({ ceiling, seconds })),
+    fractionOfCeiling: median(
+      steady.map(({ ceilings, seconds }) => floorOf(instructions, ceilings) / seconds),
+    ),
+    rounds: rounds.map(({ ceilings, seconds }) => ({ ceilings, seconds })),
     roundsDropped: rounds.length - steady.length,
-    ops: opTimes(steady, ceiling),
+    ops: opTimes(steady, instructions, ceilings),
     program: executable.toString(),
   };
 }
 
+/** Whether every probe of the round is near the best of its type. */
+function isSteady({ ceilings }: Round, rounds: readonly Round[]): boolean {
+  return Object.entries(ceilings).every(([type, value]) => {
+    const best = Math.max(...rounds.map((round) => round.ceilings[type as CeilingType]!));
+    return value >= STEADY * best;
+  });
+}
+
+/** Seconds that the products would take at the ceilings. */
+function floorOf(instructions: readonly Instruction[], ceilings: ProbedCeilings): number {
+  return instructions.reduce((sum, instruction) => {
+    const type = productType(instruction);
+    return type ? sum + instruction.flops / ceilings[type]! : sum;
+  }, 0);
+}
+
 /** Grouped by op and kernel, costliest first. */
-function opTimes(rounds: readonly Round[], ceiling: number): OpTime[] {
+function opTimes(
+  rounds: readonly Round[],
+  instructions: readonly Instruction[],
+  ceilings: ProbedCeilings,
+): OpTime[] {
   const groups = new Map<string, number[]>();
   rounds[0].instructions.forEach(({ op, kernel }, i) => {
     const key = `${op}\n${kernel.name}`;
@@ -141,8 +208,9 @@ function opTimes(rounds: readonly Round[], ceiling: number): OpTime[] {
       members.reduce((total, i) => total + of(round.instructions[i]), 0);
     const seconds = median(rounds.map((round) => sum((one) => one.seconds, round)));
     const flops = sum((one) => one.flops, rounds[0]);
-    const fractionOfCeiling = flops / seconds / ceiling;
-    return { op, kernel, count: members.length, seconds, flops, fractionOfCeiling };
+    const type = productType(instructions[members[0]]);
+    const fractionOfCeiling = type ? flops / seconds / ceilings[type]! : 0;
+    return { op, kernel, count: members.length, seconds, flops, type, fractionOfCeiling };
   });
   return times.sort((a, b) => b.seconds - a.seconds);
 }

@@ -1,6 +1,6 @@
 import { elementCount, type Shape } from '../core/shape.ts';
 import { tensor } from '../core/tensor.ts';
-import type { ParameterShapes } from '../models/parameters.ts';
+import type { TensorType } from '../ir/graph.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 
 /** Length of the repeated noise; prime, so that no row of a weight repeats the one before it. */
@@ -11,22 +11,41 @@ const PERIOD = 1_000_003;
  * (variance 1 / fan-in), norms that change nothing. Made on demand, since a U-Net's would fill
  * gigabytes; they say nothing about images.
  */
-export function syntheticWeights(shapes: ParameterShapes): WeightSource {
+export function syntheticWeights(parameters: ReadonlyMap<string, TensorType>): WeightSource {
   const noise = unitNoise();
   return {
-    names: () => shapes.keys(),
+    names: () => parameters.keys(),
     info(path) {
-      const shape = shapes.get(path);
-      return shape && { dtype: 'f32', shape };
+      const value = parameters.get(path);
+      return value && { dtype: value.dtype === 's8' ? 's8' : 'f32', shape: value.shape };
     },
     async read(path) {
-      const shape = shapes.get(path)!;
+      const { dtype, shape } = parameters.get(path)!;
+      if (dtype === 's8') return tensor('s8', shape, codes(noise, elementCount(shape)));
       const data = new Float32Array(elementCount(shape));
-      if (shape.length > 1) fillNoise(data, noise, shape);
+      if (path.endsWith('weight.scale')) data.fill(stepOf(parameters, path));
+      else if (shape.length > 1) fillNoise(data, noise, shape);
       else if (path.endsWith('weight')) data.fill(1);
       return tensor('f32', shape, data);
     },
   };
+}
+
+/** s8 noise over the whole range. */
+function codes(noise: Float32Array, length: number): Int8Array {
+  const largest = Math.sqrt(3);
+  const pattern = Int8Array.from(noise, (value) => Math.round((127 * value) / largest));
+  const data = new Int8Array(length);
+  for (let start = 0; start < length; start += PERIOD) {
+    data.set(pattern.subarray(0, Math.min(PERIOD, length - start)), start);
+  }
+  return data;
+}
+
+/** What one step of the s8 codes is worth, for weights of variance 1 / fan-in. */
+function stepOf(parameters: ReadonlyMap<string, TensorType>, scalePath: string): number {
+  const { shape } = parameters.get(scalePath.replace(/scale$/, 's8'))!;
+  return Math.sqrt(3 / (elementCount(shape) / shape[0])) / 127;
 }
 
 function fillNoise(data: Float32Array, noise: Float32Array, shape: Shape): void {
