@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { BookendError, type ErrorCode } from '../core/errors.ts';
-import type { Graph, Node } from '../ir/graph.ts';
-import { isOp, type NodeOf } from '../ir/op-table.ts';
+import type { Graph } from '../ir/graph.ts';
 import { isFloating } from '../ir/ops/rules.ts';
+import { type Layer, layersOf } from '../passes/layer-inputs.ts';
 import { matchesAny, requirePattern } from './layer-patterns.ts';
 
 /** The version of `QuantizationConfig` and of the files that hold it. */
@@ -181,17 +181,15 @@ export function isWeightOnly({ activations }: QuantizationConfig): boolean {
   return activations === null;
 }
 
-export type QuantizableNode = NodeOf<'conv2d'> | NodeOf<'linear'>;
-
 /** A layer to quantize: `path` is the part of its parameters' names before `.weight`. */
 export interface SelectedLayer {
   readonly path: string;
-  readonly node: QuantizableNode;
+  readonly node: Layer;
 }
 
 /**
  * The layers of `graph` that `config` means, in the graph's order; before or after the inference
- * passes. A weight that several nodes read is no layer: each would want a scale of its own.
+ * passes.
  *
  * @throws BookendError `invalid-argument` when there is none
  */
@@ -210,22 +208,9 @@ export function selectLayers(
   );
 }
 
-/** Every convolution and linear layer whose weight is a parameter of its own. */
+/** Every convolution and linear layer with weights of its own. */
 export function quantizableLayers(graph: Graph): readonly SelectedLayer[] {
-  const pathOf = new Map([...graph.parameters].map(([path, value]) => [value, path]));
-  const readers = new Map<string, Node[]>();
-  for (const node of graph.nodes) {
-    for (const value of Object.values(node.inputs)) {
-      const parameter = pathOf.get(value);
-      if (parameter !== undefined) {
-        readers.set(parameter, [...(readers.get(parameter) ?? []), node]);
-      }
-    }
-  }
-  return graph.nodes.flatMap((node) => {
-    if (!isOp(node, 'conv2d', 'linear') || !isFloating(node.inputs.weight.dtype)) return [];
-    const parameter = pathOf.get(node.inputs.weight);
-    if (!parameter?.endsWith('.weight') || readers.get(parameter)!.length > 1) return [];
-    return [{ path: parameter.slice(0, -'.weight'.length), node: node as QuantizableNode }];
-  });
+  return [...layersOf(graph)]
+    .filter(([, node]) => isFloating(node.inputs.weight.dtype))
+    .map(([path, node]) => ({ path, node }));
 }
