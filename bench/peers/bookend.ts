@@ -7,12 +7,12 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { syntheticInputs } from '../../src/evaluation/benchmark.ts';
-import { inferencePrecision, type Precision } from '../../src/pipelines/request.ts';
+import { type HighPrecision, inferencePrecision } from '../../src/pipelines/request.ts';
 import { peakMemory } from '../../src/runtime/native/memory.ts';
 import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
 import { type StepRequest, stepGraph, stepWeights } from './request.ts';
 
-const [precision, path] = process.argv.slice(2) as [Precision, string];
+const [precision, path] = process.argv.slice(2) as [HighPrecision, string];
 const request: StepRequest = JSON.parse(readFileSync(path, 'utf8'));
 const { version } = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),

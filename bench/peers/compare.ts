@@ -13,7 +13,7 @@ import {
   BUILT_IN_CONFIGURATIONS,
   type BuiltInConfigurationName,
 } from '../../src/models/configurations.ts';
-import type { Precision } from '../../src/pipelines/request.ts';
+import type { HighPrecision } from '../../src/pipelines/request.ts';
 import { resolveIsa, resolveThreads } from '../../src/runtime/native/cpu.ts';
 import {
   type Contender,
@@ -34,7 +34,7 @@ interface Options {
   readonly rounds: number;
   readonly threads?: number;
   readonly peers: readonly Peer[];
-  readonly precisions: readonly Precision[];
+  readonly precisions: readonly HighPrecision[];
   readonly folder?: string;
   readonly interleave: boolean;
   readonly reduced: boolean;

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import { BookendError } from '../../src/core/errors.ts';
-import type { Precision } from '../../src/pipelines/request.ts';
+import type { HighPrecision } from '../../src/pipelines/request.ts';
 
 export const PEERS = ['bookend', 'pytorch', 'pytorch-compile', 'openvino', 'onnxruntime'] as const;
 
@@ -13,7 +13,7 @@ export type Peer = (typeof PEERS)[number];
 /** One row of the result. */
 export interface Contender {
   readonly peer: Peer;
-  readonly precision: Precision;
+  readonly precision: HighPrecision;
 }
 
 /** ONNX Runtime's CPU provider has no bf16 convolutions. */
@@ -21,7 +21,7 @@ const FP32_ONLY: readonly Peer[] = ['onnxruntime'];
 
 export function contendersOf(
   peers: readonly Peer[],
-  precisions: readonly Precision[],
+  precisions: readonly HighPrecision[],
 ): readonly Contender[] {
   return precisions.flatMap((precision) =>
     peers

@@ -7,7 +7,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Precision, StableDiffusionPipeline, writePng } from '../../src/index.ts';
+import { type LoadOptions, StableDiffusionPipeline, writePng } from '../../src/index.ts';
 
 interface Case {
   readonly index: number;
@@ -37,7 +37,7 @@ const cases: Case[] = readFileSync(file, 'utf8')
   .filter((line) => line.trim() !== '')
   .map((line) => JSON.parse(line));
 const pipe = await StableDiffusionPipeline.fromPretrained(values.model, {
-  precision: values.precision as Precision | undefined,
+  precision: values.precision as LoadOptions['precision'],
 });
 const start = performance.now();
 for (const { index, prompt, seed } of cases) {

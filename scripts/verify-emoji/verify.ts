@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { floats } from '../../src/core/tensor.ts';
 import {
   BookendError,
-  type Precision,
+  type LoadOptions,
   type SchedulerName,
   StableDiffusionPipeline,
   type StepEnd,
@@ -104,7 +104,10 @@ async function compare(request: Request, truth: TensorSource): Promise<Compariso
 }
 
 /** Images by scheduler and prompt. */
-async function drawAll(request: Request, precision: Precision): Promise<Float32Array[][]> {
+async function drawAll(
+  request: Request,
+  precision: LoadOptions['precision'],
+): Promise<Float32Array[][]> {
   const pipe = await StableDiffusionPipeline.fromPretrained(request.model, { precision });
   const drawn: Float32Array[][] = [];
   for (const scheduler of request.schedulers) {

@@ -3,7 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { hubCacheFolder } from '../io/hub-cache.ts';
-import { bestPrecision } from '../pipelines/load.ts';
+import { bestPrecision } from '../pipelines/best-precision.ts';
 import { instructionSets, resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { EMBEDDED_MODEL, packageRoot } from './models.ts';
 import { formatTable, print, printJson } from './output.ts';

@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
-import type { Precision } from '../pipelines/request.ts';
+import type { HighPrecision } from '../pipelines/request.ts';
 import { type SchedulerName, schedulerNames } from '../schedulers/index.ts';
 import { EMBEDDED_MODEL } from './models.ts';
 import { numberBetween, wholeNumber } from './options.ts';
 
 export interface GenerateOptions {
   readonly model: string;
-  readonly precision?: Precision;
+  readonly precision?: HighPrecision;
   readonly steps: number;
   readonly guidance: number;
   readonly seed?: number;

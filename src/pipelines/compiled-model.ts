@@ -72,13 +72,17 @@ export class CompiledModel<Size extends object> {
     for (const key of [...this.#entries.keys()]) this.#forget(key);
   }
 
+  /** @throws BookendError `invalid-argument` after `dispose` */
+  requireUsable(): void {
+    if (!this.#disposed) return;
+    throw new BookendError(
+      'invalid-argument',
+      'The pipeline was disposed of and cannot run; load the model again.',
+    );
+  }
+
   #entry(size: Size): Entry {
-    if (this.#disposed) {
-      throw new BookendError(
-        'invalid-argument',
-        'The pipeline was disposed of and cannot run; load the model again.',
-      );
-    }
+    this.requireUsable();
     const key = JSON.stringify(Object.entries(size).sort(([a], [b]) => (a < b ? -1 : 1)));
     const entry = this.#entries.get(key) ?? this.#start(key, size);
     // Last in the map is last used.

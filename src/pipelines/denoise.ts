@@ -8,7 +8,7 @@ import { startStopwatch } from './stopwatch.ts';
 export interface DenoiseTask {
   readonly latents: Float32Array;
   /** The network, guidance included: model output for a sample that the scheduler has scaled. */
-  readonly predict: (sample: Float32Array, timestep: number) => Promise<Float32Array>;
+  readonly predict: (sample: Float32Array, step: number) => Promise<Float32Array>;
   readonly run: SchedulerRun;
   readonly noise: ImageNoise;
   /** One per model evaluation. */
@@ -34,7 +34,7 @@ export async function denoise(task: DenoiseTask): Promise<DenoiseResult> {
   for (const [step, timestep] of run.timesteps.entries()) {
     throwIfAborted(task.signal);
     const elapsed = startStopwatch();
-    const modelOutput = await task.predict(run.scaleModelInput(latents, step), timestep);
+    const modelOutput = await task.predict(run.scaleModelInput(latents, step), step);
     latents = run.step(modelOutput, step, latents, noise.draw);
     latents = task.afterStep?.(latents, step) ?? latents;
     seconds.push(elapsed());

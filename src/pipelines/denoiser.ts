@@ -1,100 +1,121 @@
-import { BookendError } from '../core/errors.ts';
-import { tensor } from '../core/tensor.ts';
-import {
-  buildUNet2DConditionModel,
-  type UNet2DConditionSize,
-} from '../models/unet-2d-condition.ts';
+import { type Tensor, tensor } from '../core/tensor.ts';
+import { buildUNet2DConditionModel } from '../models/unet-2d-condition.ts';
 import type { UNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
-import { type Compile, CompiledModel } from './compiled-model.ts';
+import type { Compile } from './compiled-model.ts';
 import { guide, repeatForGuidance } from './guidance.ts';
 import type { LatentShape } from './latents.ts';
+import type { Precision } from './request.ts';
 import type { PromptEmbeddings } from './text-encoder.ts';
+import { UNet, type UNetOptions, type UNetRun } from './unet.ts';
+
+/** A run to make the U-Net ready for. */
+export interface DenoiserPlan {
+  readonly shape: LatentShape;
+  /** Length of the text. */
+  readonly tokens: number;
+  /** 1 or less: no guidance, and no negative prompt. */
+  readonly guidanceScale: number;
+  /** Of each model evaluation. */
+  readonly timesteps: readonly number[];
+  /** One for each of `timesteps`. */
+  readonly schedule: readonly Precision[];
+}
 
 /** What the U-Net answers to, besides the sample: fixed over a run. */
 export interface Conditioning {
-  /** With guidance, the negative prompts first. */
+  /** With guidance, the negative prompt first. */
   readonly embeddings: PromptEmbeddings;
-  /** 1 or less: no guidance, the embeddings hold the prompts alone. */
-  readonly guidanceScale: number;
   /** Inpainting models: mask and masked latents, [batch, height, width, 5], beside the sample. */
   readonly extraChannels?: Float32Array;
 }
 
-/** What decides the size of the U-Net's graph, besides the latents. */
-export interface ConditioningSize {
-  readonly tokens: number;
-  readonly guidanceScale: number;
-}
-
-/** The U-Net with classifier-free guidance: sample and timestep to model output. */
+/** The U-Net with classifier-free guidance: sample and step to model output. */
 export class Denoiser {
   readonly config: UNet2DConditionConfig;
-  readonly #model: CompiledModel<UNet2DConditionSize>;
+  readonly unet: UNet;
 
-  constructor(config: UNet2DConditionConfig, compile: Compile) {
+  /** `compile` takes graphs as they are, after all passes. */
+  constructor(config: UNet2DConditionConfig, compile: Compile, options: UNetOptions) {
     this.config = config;
-    this.#model = new CompiledModel((size) => buildUNet2DConditionModel(config, size), compile);
+    this.unet = new UNet((size) => buildUNet2DConditionModel(config, size), compile, options);
   }
 
   /**
-   * Compiles for this size ahead of the run, so that what does not fit in memory is refused before
-   * anything is computed and steps are timed alone.
-   */
-  async prepare(shape: LatentShape, conditioning: ConditioningSize): Promise<void> {
-    (await this.#model.lease(this.#size(shape, conditioning))).release();
-  }
-
-  /**
-   * The guided model output for `sample` (already scaled by the scheduler).
+   * Makes the U-Net ready for a run and releases it after `body`.
    *
-   * @throws BookendError `non-finite` when the network answers NaN or infinity; `aborted`
+   * @throws BookendError as `UNet.prepare` does
    */
-  async predict(
-    sample: Float32Array,
-    shape: LatentShape,
-    timestep: number,
-    conditioning: Conditioning,
-    signal?: AbortSignal,
-  ): Promise<Float32Array> {
-    const { embeddings, guidanceScale, extraChannels } = conditioning;
-    const { tokens, width } = embeddings;
-    const size = this.#size(shape, { guidanceScale, tokens });
-    const guided = this.guides(guidanceScale);
-    const widened = extraChannels ? joinChannels(sample, extraChannels, shape) : sample;
-    const batch = guided ? repeatForGuidance(widened) : widened;
-    const { inChannels, timeConditionWidth } = this.config;
-    const inputs = {
-      sample: tensor('f32', [size.batch, shape.height, shape.width, inChannels], batch),
-      timestep: tensor('f32', [size.batch], new Float32Array(size.batch).fill(timestep)),
-      encoderHiddenStates: tensor('f32', [size.batch, tokens, width], embeddings.data),
-      ...(timeConditionWidth && {
-        timestepCondition: tensor(
-          'f32',
-          [size.batch, timeConditionWidth],
-          guidanceScaleEmbedding(guidanceScale, timeConditionWidth, size.batch),
-        ),
-      }),
-    };
-    const outputs = await this.#model.use(size, (unet) => unet.run(inputs, { signal }));
-    const output = requireFinite(outputs.sample.data as Float32Array, timestep);
-    return guided ? guide(output, guidanceScale) : output;
+  async use<T>(plan: DenoiserPlan, body: (run: DenoiserRun) => Promise<T>): Promise<T> {
+    const { shape, tokens, timesteps, schedule } = plan;
+    const { height, width } = shape;
+    const prompts = this.guides(plan.guidanceScale) ? 2 : 1;
+    const size = { batch: shape.batch * prompts, height, width, tokens };
+    const run = await this.unet.prepare({ size, prompts, timesteps, schedule });
+    try {
+      return await body(new DenoiserRun(this.config, plan, prompts > 1, run));
+    } finally {
+      run.release();
+    }
   }
 
-  /** Whether a run at this scale needs the negative prompts as well. */
+  /** Whether a run at this scale needs the negative prompt as well. */
   guides(guidanceScale: number): boolean {
     return guidanceScale > 1 && this.config.timeConditionWidth === undefined;
   }
 
   dispose(): void {
-    this.#model.dispose();
+    this.unet.dispose();
+  }
+}
+
+/** A denoiser that is ready: first `condition`, then `predict` step by step. */
+export class DenoiserRun {
+  readonly #config: UNet2DConditionConfig;
+  readonly #plan: DenoiserPlan;
+  readonly #guided: boolean;
+  readonly #run: UNetRun;
+  #extraChannels: Float32Array | undefined;
+
+  constructor(config: UNet2DConditionConfig, plan: DenoiserPlan, guided: boolean, run: UNetRun) {
+    this.#config = config;
+    this.#plan = plan;
+    this.#guided = guided;
+    this.#run = run;
   }
 
-  #size(
-    { batch, height, width }: LatentShape,
-    { guidanceScale, tokens }: ConditioningSize,
-  ): UNet2DConditionSize {
-    const copies = this.guides(guidanceScale) ? 2 : 1;
-    return { batch: batch * copies, height, width, tokens };
+  /** Computes what all steps share: everything that follows from timesteps and text alone. */
+  async condition(
+    { embeddings, extraChannels }: Conditioning,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { prompts, tokens, width, data } = embeddings;
+    const { timeConditionWidth } = this.#config;
+    this.#extraChannels = extraChannels;
+    await this.#run.condition(
+      {
+        encoderHiddenStates: tensor('f32', [prompts, tokens, width], data),
+        ...(timeConditionWidth && {
+          timestepCondition: guidanceScaleEmbedding(this.#plan.guidanceScale, timeConditionWidth),
+        }),
+      },
+      signal,
+    );
+  }
+
+  /**
+   * The guided model output for `sample` (already scaled by the scheduler) at step `step`.
+   *
+   * @throws BookendError `non-finite` when the network answers NaN or infinity; `aborted`
+   */
+  async predict(sample: Float32Array, step: number, signal?: AbortSignal): Promise<Float32Array> {
+    const { shape, guidanceScale } = this.#plan;
+    const extra = this.#extraChannels;
+    const widened = extra ? joinChannels(sample, extra, shape) : sample;
+    const data = this.#guided ? repeatForGuidance(widened) : widened;
+    const batch = this.#guided ? 2 * shape.batch : shape.batch;
+    const input = tensor('f32', [batch, shape.height, shape.width, this.#config.inChannels], data);
+    const output = await this.#run.predict(input, step, signal);
+    return this.#guided ? guide(output, guidanceScale) : output;
   }
 }
 
@@ -102,13 +123,13 @@ export class Denoiser {
  * Distilled models (Luo et al., "Latent Consistency Models", 2023, section 4.2) are told the scale
  * instead of running twice: sines and cosines of 1000 · (scale − 1), like a timestep.
  */
-function guidanceScaleEmbedding(scale: number, width: number, batch: number): Float32Array {
+function guidanceScaleEmbedding(scale: number, width: number): Tensor {
   const half = width / 2;
   const row = Float32Array.from({ length: width }, (_, i) => {
     const angle = 1000 * (scale - 1) * Math.exp((-Math.log(10000) * (i % half)) / (half - 1));
     return i < half ? Math.sin(angle) : Math.cos(angle);
   });
-  return Float32Array.from({ length: width * batch }, (_, i) => row[i % width]);
+  return tensor('f32', [1, width], row);
 }
 
 /** [sample, extra] on channels, pixel by pixel. */
@@ -123,14 +144,4 @@ function joinChannels(sample: Float32Array, extra: Float32Array, shape: LatentSh
     out.set(extra.subarray(pixel * others, (pixel + 1) * others), target + own);
   }
   return out;
-}
-
-/** The output itself. @throws BookendError `non-finite` */
-export function requireFinite(output: Float32Array, timestep: number): Float32Array {
-  const found = output.find((value) => !Number.isFinite(value));
-  if (found === undefined) return output;
-  throw new BookendError(
-    'non-finite',
-    `The U-Net answered ${found} at timestep ${timestep} where a finite number was expected; look for damaged weights with \`bookend inspect --values\`, or compute in fp32.`,
-  );
 }

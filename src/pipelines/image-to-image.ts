@@ -6,7 +6,6 @@ import type { PixelBatch } from './image-autoencoder.ts';
 import { ImageNoise } from './latents.ts';
 import { type GenerationResult, type PromptRequest, requireNumber } from './request.ts';
 import {
-  encodeConditioning,
   finish,
   latentShape,
   promptSettings,
@@ -49,25 +48,29 @@ export async function imageToImage(
 
   const { signal, onStepEnd } = request;
   const pixels = await pixelBatch(request.image, size, seeds.length);
-  await model.denoiser.prepare(shape, { guidanceScale, tokens: settings.tokenized.tokens });
-  const encoding = startStopwatch();
-  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
-  const textEncode = encoding();
+  const { tokens } = settings.tokenized;
+  const plan = { shape, tokens, guidanceScale, timesteps: run.timesteps, schedule };
+  const outcome = await model.denoiser.use(plan, async (unet) => {
+    const encoding = startStopwatch();
+    const embeddings = await model.textEncoder.encode(settings.tokenized, signal);
+    await unet.condition({ embeddings }, signal);
+    const textEncode = encoding();
 
-  const noise = new ImageNoise(seeds, shape);
-  const known = await model.autoencoder.encode(pixels, noise.draw(), signal);
-  const conditioning = { embeddings, guidanceScale };
-  const { latents, seconds } = await denoise({
-    latents: run.addNoise(known, noise.draw(), 0),
-    predict: (input, timestep) =>
-      model.denoiser.predict(input, shape, timestep, conditioning, signal),
-    run,
-    noise,
-    schedule,
-    onStepEnd,
-    signal,
+    const noise = new ImageNoise(seeds, shape);
+    const known = await model.autoencoder.encode(pixels, noise.draw(), signal);
+    const denoised = await denoise({
+      latents: run.addNoise(known, noise.draw(), 0),
+      predict: (input, step) => unet.predict(input, step, signal),
+      run,
+      noise,
+      schedule,
+      onStepEnd,
+      signal,
+    });
+    return { ...denoised, textEncode };
   });
 
+  const { latents, textEncode, seconds } = outcome;
   const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
   return finish(model, latents, shape, account, request);
 }

@@ -13,7 +13,6 @@ import {
 import { ImageNoise, type LatentShape, latentCount } from './latents.ts';
 import type { GenerationResult } from './request.ts';
 import {
-  encodeConditioning,
   finish,
   isInpaintingModel,
   latentShape,
@@ -64,39 +63,45 @@ export async function inpaint(
   const { signal, onStepEnd } = request;
   const pixels = await pixelBatch(request.image, size, seeds.length);
   const pixelMask = maskFor(request.mask, request.image, size);
-  await model.denoiser.prepare(shape, { guidanceScale, tokens: settings.tokenized.tokens });
-  const encoding = startStopwatch();
-  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
-  const textEncode = encoding();
+  const { tokens } = settings.tokenized;
+  const plan = { shape, tokens, guidanceScale, timesteps: run.timesteps, schedule };
+  const outcome = await model.denoiser.use(plan, async (unet) => {
+    const encoding = startStopwatch();
+    const embeddings = await model.textEncoder.encode(settings.tokenized, signal);
+    const encoded = encoding();
 
-  const noise = new ImageNoise(seeds, shape);
-  // The draws are diffusers': image where needed, start, masked image whether needed or not.
-  const needsImage = !aware || strength < 1;
-  const latents = needsImage
-    ? await model.autoencoder.encode(pixels, noise.draw(), signal)
-    : undefined;
-  const known: Known = { mask: shrinkMask(pixelMask, size, shape), latents, noise: noise.draw() };
-  const maskedNoise = noise.draw();
-  const masked = aware
-    ? await model.autoencoder.encode(hideMasked(pixels, pixelMask), maskedNoise, signal)
-    : undefined;
+    const noise = new ImageNoise(seeds, shape);
+    // The draws are diffusers': image where needed, start, masked image whether needed or not.
+    const needsImage = !aware || strength < 1;
+    const latents = needsImage
+      ? await model.autoencoder.encode(pixels, noise.draw(), signal)
+      : undefined;
+    const known: Known = { mask: shrinkMask(pixelMask, size, shape), latents, noise: noise.draw() };
+    const maskedNoise = noise.draw();
+    const masked = aware
+      ? await model.autoencoder.encode(hideMasked(pixels, pixelMask), maskedNoise, signal)
+      : undefined;
 
-  const extraChannels = masked && besideSample(known.mask, masked, shape);
-  const conditioning = { embeddings, guidanceScale, extraChannels };
-  const result = await denoise({
-    latents: startLatents(run, known, strength),
-    predict: (input, timestep) =>
-      model.denoiser.predict(input, shape, timestep, conditioning, signal),
-    run,
-    noise,
-    schedule,
-    afterStep: aware ? undefined : (sample, step) => putBack(sample, run, known, step),
-    onStepEnd,
-    signal,
+    const conditioning = startStopwatch();
+    const extraChannels = masked && besideSample(known.mask, masked, shape);
+    await unet.condition({ embeddings, extraChannels }, signal);
+    const textEncode = encoded + conditioning();
+    const denoised = await denoise({
+      latents: startLatents(run, known, strength),
+      predict: (input, step) => unet.predict(input, step, signal),
+      run,
+      noise,
+      schedule,
+      afterStep: aware ? undefined : (sample, step) => putBack(sample, run, known, step),
+      onStepEnd,
+      signal,
+    });
+    return { ...denoised, textEncode };
   });
 
-  const account = { seeds, schedule, textEncode, steps: result.seconds, elapsed };
-  return finish(model, result.latents, shape, account, request);
+  const { latents, textEncode, seconds } = outcome;
+  const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
+  return finish(model, latents, shape, account, request);
 }
 
 /** Inpainting starts PNDM like image-to-image: there is no room for Runge–Kutta steps mid-schedule. */

@@ -10,29 +10,31 @@ import {
   unet2DConditionParameters,
   unet2DParameters,
 } from '../models/parameters.ts';
-import { buildUNet2DModel, type UNet2DSize } from '../models/unet-2d.ts';
+import { buildUNet2DModel } from '../models/unet-2d.ts';
 import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
 import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
-import { resolveIsa } from '../runtime/native/cpu.ts';
+import type { WeightSource } from '../runtime/backend.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
 import {
   latentSchedulerJson,
   type SchedulerName,
   schedulerFromConfig,
 } from '../schedulers/index.ts';
-import { type Compile, CompiledModel } from './compiled-model.ts';
+import { bestPrecision } from './best-precision.ts';
+import type { Compile } from './compiled-model.ts';
 import { Denoiser } from './denoiser.ts';
 import { ImageAutoencoder } from './image-autoencoder.ts';
 import { type ModelParts, openModelParts, type PartsOptions } from './model-parts.ts';
-import { inferencePrecision, type Precision } from './request.ts';
+import { type HighPrecision, inferencePrecision } from './request.ts';
 import type { StableDiffusion } from './stable-diffusion.ts';
 import { TextEncoder } from './text-encoder.ts';
 import type { UnconditionalDiffusion } from './unconditional.ts';
+import { UNet } from './unet.ts';
 import { weightsOf } from './weights.ts';
 
 export interface LoadOptions extends PartsOptions {
   /** What the networks compute in; by default BF16 where the CPU has instructions for it. */
-  readonly precision?: Precision;
+  readonly precision?: HighPrecision;
   /** One per core by default, or what BOOKEND_THREADS says. */
   readonly threads?: number;
 }
@@ -72,16 +74,10 @@ export async function loadModel(
   }
 }
 
-/** BF16 where the CPU multiplies it natively; elsewhere it would cost accuracy and gain no time. */
-export function bestPrecision(): Precision {
-  const isa = resolveIsa();
-  return isa === 'avx512_vnni_bf16' || isa === 'amx' ? 'bf16' : 'fp32';
-}
-
 /** Builds the networks of one model. */
 class Loader {
   readonly #parts: ModelParts;
-  readonly #precision: Precision;
+  readonly #precision: HighPrecision;
   readonly #threads: number | undefined;
 
   constructor(parts: ModelParts, { precision, threads }: LoadOptions) {
@@ -99,10 +95,10 @@ class Loader {
     const textParameters = clipTextModelParameters(text);
     const compileText = await this.#network('text_encoder', 'CLIPTextModel', textParameters);
     const unetParameters = unet2DConditionParameters(unet);
-    const compileUnet = await this.#network('unet', 'UNet2DConditionModel', unetParameters);
+    const compileUnet = await this.#unet('UNet2DConditionModel', unetParameters);
     const compileVae = await this.#network('vae', 'AutoencoderKL', autoencoderKLParameters(vae));
     const textEncoder = new TextEncoder(await parts.tokenizer(), text, compileText);
-    const denoiser = new Denoiser(unet, compileUnet);
+    const denoiser = new Denoiser(unet, compileUnet, { origin: parts.origin });
     const autoencoder = new ImageAutoencoder(vae, compileVae);
     requireFittingWidths(parts.origin, text.width, unet.crossAttentionWidth);
     const model: StableDiffusion = {
@@ -120,8 +116,9 @@ class Loader {
   async unconditional() {
     const parts = this.#parts;
     const config = parseUNet2DConfig(await parts.config('unet'));
-    const compile = await this.#network('unet', 'UNet2DModel', unet2DParameters(config));
-    const unet = new CompiledModel<UNet2DSize>((size) => buildUNet2DModel(config, size), compile);
+    const { origin } = parts;
+    const compile = await this.#unet('UNet2DModel', unet2DParameters(config));
+    const unet = new UNet((size) => buildUNet2DModel(config, size), compile, { origin });
     const model: UnconditionalDiffusion = {
       origin: parts.origin,
       precision: this.#precision,
@@ -133,17 +130,33 @@ class Loader {
     return { kind: 'unconditional' as const, model };
   }
 
-  /** Checks a component's weights and binds them, backend and precision into one function. */
+  /** Compiles for one precision. */
   async #network(
     component: WeightedComponent,
     model: string,
     expected: ParameterShapes,
   ): Promise<Compile> {
+    const weights = await this.#weights(component, model, expected);
+    const precision = inferencePrecision(this.#precision);
+    return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
+  }
+
+  /** Compiles graphs as they are: those of a U-Net have been through the passes of a precision. */
+  async #unet(model: string, expected: ParameterShapes): Promise<Compile> {
+    const weights = await this.#weights('unet', model, expected);
+    return (graph) => nativeBackend.compile(graph, weights, { passes: [], threads: this.#threads });
+  }
+
+  /** A component's weights, checked. */
+  async #weights(
+    component: WeightedComponent,
+    model: string,
+    expected: ParameterShapes,
+  ): Promise<WeightSource> {
     const source = await this.#parts.weights(component);
     const weights = weightsOf(source);
     checkParameters(expected, weights, { origin: source.origin, model });
-    const precision = inferencePrecision(this.#precision);
-    return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
+    return weights;
   }
 
   async #dispose(networks: readonly { dispose(): void }[]): Promise<void> {

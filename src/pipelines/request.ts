@@ -1,13 +1,16 @@
 import { BookendError } from '../core/errors.ts';
 import type { Image } from '../io/image-data.ts';
 import type { InferencePrecision } from '../passes/index.ts';
+import type { Precision } from '../quantization/precision-schedule.ts';
 import type { SchedulerName } from '../schedulers/scheduler.ts';
 
-/** What an op of the U-Net computes in at a step. */
-export type Precision = 'fp32' | 'bf16';
+export type { Precision };
+
+/** What whole networks compute in. */
+export type HighPrecision = Exclude<Precision, 'int8'>;
 
 /** The same as the passes call it, who speak of storage types. */
-export function inferencePrecision(precision: Precision): InferencePrecision {
+export function inferencePrecision(precision: HighPrecision): InferencePrecision {
   return precision === 'fp32' ? 'f32' : 'bf16';
 }
 

@@ -16,7 +16,7 @@ import {
   seedsOf,
 } from './request.ts';
 import { startStopwatch } from './stopwatch.ts';
-import type { PromptEmbeddings, TextEncoder, TokenizedPrompts } from './text-encoder.ts';
+import type { TextEncoder, TokenizedPrompts } from './text-encoder.ts';
 
 /** The networks of a Stable Diffusion checkpoint, ready to run. */
 export interface StableDiffusion {
@@ -106,26 +106,6 @@ export function latentShape(
     width: requireExtent('width', width ?? own.width * downscale, downscale) / downscale,
     channels: latentChannels,
   };
-}
-
-/**
- * Embeddings for a run of `images` images: with guidance, first the negative prompt's, then the
- * prompt's, each repeated for every image.
- */
-export async function encodeConditioning(
-  model: StableDiffusion,
-  { tokenized }: PromptSettings,
-  images: number,
-  signal?: AbortSignal,
-): Promise<PromptEmbeddings> {
-  const encoded = await model.textEncoder.encode(tokenized, signal);
-  const each = encoded.tokens * encoded.width;
-  const data = new Float32Array(images * encoded.data.length);
-  for (let copy = 0; copy < encoded.prompts * images; copy++) {
-    const source = Math.floor(copy / images) * each;
-    data.set(encoded.data.subarray(source, source + each), copy * each);
-  }
-  return { ...encoded, data, prompts: encoded.prompts * images };
 }
 
 /** The last leg of every pipeline: latents to images, and the account of the run. */

@@ -2,7 +2,6 @@ import { denoise } from './denoise.ts';
 import { ImageNoise } from './latents.ts';
 import type { GenerationResult, PromptRequest } from './request.ts';
 import {
-  encodeConditioning,
   finish,
   latentShape,
   promptSettings,
@@ -36,25 +35,28 @@ export async function textToImage(
   const schedule = run.timesteps.map(() => model.precision);
 
   const { signal, onStepEnd } = request;
-  await model.denoiser.prepare(shape, { guidanceScale, tokens: settings.tokenized.tokens });
-  const encoding = startStopwatch();
-  const embeddings = await encodeConditioning(model, settings, seeds.length, signal);
-  const textEncode = encoding();
+  const { tokens } = settings.tokenized;
+  const plan = { shape, tokens, guidanceScale, timesteps: run.timesteps, schedule };
+  const outcome = await model.denoiser.use(plan, async (unet) => {
+    const encoding = startStopwatch();
+    const embeddings = await model.textEncoder.encode(settings.tokenized, signal);
+    await unet.condition({ embeddings }, signal);
+    const textEncode = encoding();
 
-  const noise = new ImageNoise(seeds, shape);
-  const start = noise.draw().map((value) => value * run.initNoiseSigma);
-  const conditioning = { embeddings, guidanceScale };
-  const { latents, seconds } = await denoise({
-    latents: start,
-    predict: (input, timestep) =>
-      model.denoiser.predict(input, shape, timestep, conditioning, signal),
-    run,
-    noise,
-    schedule,
-    onStepEnd,
-    signal,
+    const noise = new ImageNoise(seeds, shape);
+    const denoised = await denoise({
+      latents: noise.draw().map((value) => value * run.initNoiseSigma),
+      predict: (input, step) => unet.predict(input, step, signal),
+      run,
+      noise,
+      schedule,
+      onStepEnd,
+      signal,
+    });
+    return { ...denoised, textEncode };
   });
 
+  const { latents, textEncode, seconds } = outcome;
   const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
   return finish(model, latents, shape, account, request);
 }

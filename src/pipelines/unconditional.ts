@@ -1,13 +1,10 @@
 import { BookendError } from '../core/errors.ts';
 import { tensor } from '../core/tensor.ts';
-import type { UNet2DSize } from '../models/unet-2d.ts';
 import type { UNet2DConfig } from '../models/unet-2d-config.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
 import { createScheduler, schedulerFromConfig } from '../schedulers/index.ts';
-import type { CompiledModel } from './compiled-model.ts';
 import { denoise } from './denoise.ts';
-import { requireFinite } from './denoiser.ts';
 import { ImageNoise } from './latents.ts';
 import {
   type GenerationResult,
@@ -19,13 +16,14 @@ import {
 } from './request.ts';
 import { imagesOf } from './stable-diffusion.ts';
 import { startStopwatch } from './stopwatch.ts';
+import type { UNet } from './unet.ts';
 
 /** A pixel-space diffusion model without a prompt (DDPM, DDIM). */
 export interface UnconditionalDiffusion {
   readonly origin: string;
   readonly precision: Precision;
   readonly config: UNet2DConfig;
-  readonly unet: CompiledModel<UNet2DSize>;
+  readonly unet: UNet;
   readonly schedulerConfig: SchedulerJson;
   dispose(): Promise<void>;
 }
@@ -55,24 +53,22 @@ export async function unconditional(
   const size = { batch, height, width };
   const shape = { ...size, channels: model.config.inChannels };
   const noise = new ImageNoise(seeds, shape);
-  const { latents, seconds } = await model.unet.use(size, (unet) =>
-    denoise({
+  const { timesteps } = run;
+  const unet = await model.unet.prepare({ size: { ...size, tokens: 0 }, timesteps, schedule });
+  const denoised = async () => {
+    await unet.condition({}, signal);
+    return denoise({
       latents: noise.draw().map((value) => value * run.initNoiseSigma),
-      predict: async (input, timestep) => {
-        const inputs = {
-          sample: tensor('f32', [batch, height, width, shape.channels], input),
-          timestep: tensor('f32', [batch], new Float32Array(batch).fill(timestep)),
-        };
-        const { sample } = await unet.run(inputs, { signal });
-        return requireFinite(sample.data as Float32Array, timestep);
-      },
+      predict: (input, step) =>
+        unet.predict(tensor('f32', [batch, height, width, shape.channels], input), step, signal),
       run,
       noise,
       schedule,
       onStepEnd: request.onStepEnd,
       signal,
-    }),
-  );
+    });
+  };
+  const { latents, seconds } = await denoised().finally(() => unet.release());
 
   const images = imagesOf({ ...shape, data: latents });
   const timings = { textEncode: 0, steps: seconds, decode: 0, total: elapsed() };
