@@ -13,7 +13,8 @@
 namespace bookend {
 namespace {
 
-constexpr const char* kNames[kIsaCount] = {"scalar", "avx2", "avx512", "avx512_vnni_bf16", "amx"};
+constexpr const char* kNames[kIsaCount] = {"scalar",      "avx2",             "avx2_vnni", "avx512",
+                                           "avx512_vnni", "avx512_vnni_bf16", "amx"};
 
 #if defined(__x86_64__)
 // Half-precision conversions, which came before AVX2 but which a virtual machine may hide. Clang
@@ -21,6 +22,12 @@ constexpr const char* kNames[kIsaCount] = {"scalar", "avx2", "avx512", "avx512_v
 bool cpu_has_f16c() {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+// VNNI instructions of AVX2's length, which GCC 12's __builtin_cpu_supports does not know either.
+bool cpu_has_avx_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
 // Sapphire Rapids: the bits of CPUID leaf 7 that GCC 12's __builtin_cpu_supports does not know.
@@ -49,14 +56,15 @@ const char* missing(Isa isa) {
     return "the CPU has no AVX2 with FMA and F16C";
   }
   if (isa == Isa::avx2) return nullptr;
+  if (isa == Isa::avx2_vnni) return cpu_has_avx_vnni() ? nullptr : "the CPU has no AVX-VNNI";
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
     return "the CPU has no AVX-512 (F, BW, VL, DQ)";
   }
   if (isa == Isa::avx512) return nullptr;
-  if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bf16")) {
-    return "the CPU has no AVX-512 VNNI and BF16";
-  }
+  if (!__builtin_cpu_supports("avx512vnni")) return "the CPU has no AVX-512 VNNI";
+  if (isa == Isa::avx512_vnni) return nullptr;
+  if (!__builtin_cpu_supports("avx512bf16")) return "the CPU has no AVX-512 BF16";
   if (isa == Isa::avx512_vnni_bf16) return nullptr;
   if (!cpu_has_amx()) return "the CPU has no AMX tiles";
   if (!request_tile_permission()) return "the operating system does not grant AMX tiles";

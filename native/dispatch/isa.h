@@ -5,14 +5,23 @@
 
 namespace bookend {
 
-// From least to most preferred. A kernel runs only where its own set is supported.
-enum class Isa : std::uint8_t { scalar, avx2, avx512, avx512_vnni_bf16, amx };
+// From least to most preferred. A kernel runs only where its own set is supported: one set does not
+// always contain those before it, since AVX-VNNI is younger than AVX-512.
+enum class Isa : std::uint8_t {
+  scalar,
+  avx2,
+  avx2_vnni,    // u8 x s8 products in 32-byte vectors
+  avx512,
+  avx512_vnni,  // the same in 64-byte vectors
+  avx512_vnni_bf16,
+  amx,
+};
 
-constexpr int kIsaCount = 5;
+constexpr int kIsaCount = 7;
 
 const char* isa_name(Isa isa);
 
-// Returns false for a name that is none of `scalar avx2 avx512 avx512_vnni_bf16 amx`.
+// Returns false for a name that is none of Isa's.
 bool parse_isa(const char* name, Isa* isa);
 
 // nullptr when the CPU and the operating system offer `isa`; else one phrase that says what lacks.

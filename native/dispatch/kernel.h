@@ -31,14 +31,15 @@ struct Selection {
   const char* reason;
 };
 
-// First row of a table, ordered from best to worst, whose set is at most `limit` and which accepts
-// `problem`. `amx` rows also stand for their emulation: with `limit` = amx they are taken wherever
+// First row of a table, ordered from best to worst, whose set is at most `limit` and offered here,
+// and which accepts `problem`. `amx` rows also stand for their emulation: with `limit` = amx they are taken wherever
 // the caller has allowed it, so the caller must have checked isa_missing(limit) or mean to emulate.
 template <class K, class Problem>
 Selection<K> select(const K* const* table, std::size_t rows, const Problem& problem, Isa limit) {
   Selection<K> result{nullptr, "no kernel is registered for this instruction set"};
   for (std::size_t i = 0; i < rows; ++i) {
     if (table[i]->isa > limit) continue;
+    if (table[i]->isa != Isa::amx && isa_missing(table[i]->isa) != nullptr) continue;
     const char* reason = table[i]->refuse(problem);
     if (reason == nullptr) return {table[i], nullptr};
     result.reason = reason;

@@ -40,6 +40,11 @@ struct HardwareTiles {
   void dot_bf16() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
   }
+  // sums += a * b: a holds 16 rows of 64 u8 depths, b 16 quads of s8 depths of 16 columns.
+  template <int sums, int a, int b>
+  void dot_u8s8() {
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
+  }
 };
 
 }  // namespace bookend

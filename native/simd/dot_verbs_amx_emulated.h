@@ -54,6 +54,24 @@ class EmulatedTiles {
     }
   }
 
+  // TDPBUSD: u8 of a times s8 of b, summed in s32 that wrap.
+  template <int sums, int a, int b>
+  void dot_u8s8() {
+    for (std::size_t m = 0; m < kRows; ++m) {
+      for (std::size_t n = 0; n < kColumns; ++n) {
+        std::uint32_t sum;
+        std::byte* at = tiles_[sums].bytes[m] + n * sizeof sum;
+        std::memcpy(&sum, at, sizeof sum);
+        for (std::size_t k = 0; k < kRowBytes; ++k) {
+          const auto weight = static_cast<std::int8_t>(tiles_[b].bytes[k / 4][4 * n + k % 4]);
+          const int product = static_cast<int>(tiles_[a].bytes[m][k]) * weight;
+          sum += static_cast<std::uint32_t>(product);
+        }
+        std::memcpy(at, &sum, sizeof sum);
+      }
+    }
+  }
+
  private:
   static constexpr std::size_t kRows = 16, kColumns = 16, kRowBytes = 64;
   struct Tile {

@@ -12,10 +12,12 @@ namespace bookend {
 // results to zero, whatever MXCSR says.
 struct Avx512NativeBf16Dot {
   using Element = std::uint16_t;
+  using Sum = float;
   using Vector = __m512;
   static constexpr int kWidth = 16, kPack = 2, kHalves = 1;
   static constexpr int kRows = 6, kVectors = 4;
 
+  static Vector start(const std::int32_t*) { return zero(); }
   static Vector zero() { return _mm512_setzero_ps(); }
   static Vector load(const float* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }

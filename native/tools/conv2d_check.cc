@@ -1,6 +1,7 @@
 // Compares every convolution kernel with plain double-precision loops, over shapes that reach every
 // branch: ragged rows and columns, odd channels, padding, stride, upsampling, skip, all epilogues.
 // Prints the failures and exits 1 if there are any.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <random>
@@ -48,6 +49,30 @@ Buffer random_buffer(std::int64_t count, DType type, double scale) {
   return buffer;
 }
 
+// Codes of all 256 values, which stand for (code - zero) * scale.
+Buffer random_codes(std::int64_t count, float scale, int zero) {
+  Buffer buffer;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto code = static_cast<int>(generator() & 255u);
+    buffer.bytes.push_back(static_cast<std::byte>(code));
+    buffer.values.push_back(static_cast<double>(code - zero) * static_cast<double>(scale));
+  }
+  return buffer;
+}
+
+// s8 weights of [outputs, depth], times the scale of their output.
+Buffer random_weights(const std::vector<float>& scales, std::int64_t depth) {
+  Buffer buffer;
+  for (const float scale : scales) {
+    for (std::int64_t i = 0; i < depth; ++i) {
+      const auto weight = static_cast<std::int8_t>(generator() & 255u);
+      buffer.bytes.push_back(static_cast<std::byte>(weight));
+      buffer.values.push_back(static_cast<double>(weight) * static_cast<double>(scale));
+    }
+  }
+  return buffer;
+}
+
 double activate(Activation activation, double x) {
   switch (activation) {
     case Activation::silu:
@@ -66,7 +91,7 @@ double activate(Activation activation, double x) {
 
 struct Inputs {
   Buffer x, skip, weights, residual;
-  std::vector<float> bias, row_bias;
+  std::vector<float> weight_scale, bias, row_bias;
 };
 
 // Sum over taps and channels of both sources for output pixel (image, y, x) and channel o; also the
@@ -104,8 +129,23 @@ double read(const std::byte* at, DType type) {
   return to_float(value);
 }
 
+// How far a code is from `value`, beyond the half that rounding takes, in real units.
+double code_error(const Conv2dProblem& p, double value, std::uint8_t code) {
+  const double scale = static_cast<double>(p.quantize_scale);
+  const double exact = std::clamp(value / scale + p.quantize_zero, 0.0, 255.0);
+  return std::max(0.0, std::fabs(code - exact) - 0.5) * scale;
+}
+
+// Whether integer sums are all there is to see: then results are exact.
+bool is_exact(const Conv2dProblem& p) {
+  return p.input == DType::u8 && p.input_scale == 1.0f && p.skip_channels == 0 && !p.has_bias &&
+         !p.has_row_bias && !p.has_residual && p.activation == Activation::none &&
+         p.output == DType::f32 && p.output_scale == 1.0f;
+}
+
 // Largest error over its bound.
-double worst_error(const Conv2dProblem& p, const Inputs& in, const std::byte* out) {
+double worst_error(const Conv2dProblem& p, const Inputs& in, const std::byte* out,
+                   const std::uint8_t* quantized) {
   const double input_epsilon = p.input == DType::bf16 ? 0x1p-22 : 0x1p-23;
   const double output_epsilon = p.output == DType::bf16 ? 0x1p-8 : 0x1p-22;
   double worst = 0;
@@ -126,11 +166,22 @@ double worst_error(const Conv2dProblem& p, const Inputs& in, const std::byte* ou
       const std::int64_t at = row * p.out_columns() + o;
       if (p.has_residual) value += in.residual.values[at];
       value *= p.output_scale;
-      const double got = read(out + static_cast<std::size_t>(at) * byte_size(p.output), p.output);
-      const double bound = std::sqrt(static_cast<double>(p.depth())) * input_epsilon *
-                               (1 + magnitude) + output_epsilon * (0.01 + std::fabs(value));
-      const double error = std::fabs(got - value) / bound;
-      if (!(error <= worst)) worst = error;
+      const double arithmetic =
+          std::sqrt(static_cast<double>(p.depth())) * input_epsilon * (1 + magnitude);
+      const auto note = [&worst](double error) {
+        if (!(error <= worst)) worst = error;
+      };
+      if (p.store != Store::quantized) {
+        const double got =
+            read(out + static_cast<std::size_t>(at) * byte_size(p.output), p.output);
+        const bool exact = is_exact(p) && got != static_cast<double>(static_cast<float>(value));
+        note(exact ? HUGE_VAL
+                   : std::fabs(got - value) /
+                         (arithmetic + output_epsilon * (0.01 + std::fabs(value))));
+      }
+      if (p.store != Store::floating) {
+        note(code_error(p, value, quantized[at]) / (arithmetic + 0x1p-21 * (0.01 + std::fabs(value))));
+      }
     }
   }
   return worst;
@@ -145,10 +196,21 @@ bool check(const Conv2dProblem& p, DType source, Isa isa, int threads) {
   if (kernel->isa != isa) return true;  // a lesser row already checked
   const std::int64_t pixels = p.batch * p.height * p.width;
   Inputs in;
-  in.x = random_buffer(pixels * p.channels, p.input, 1);
-  in.skip = random_buffer(pixels * p.skip_channels, p.input, 1);
-  in.weights = random_buffer(p.out_channels * p.depth(), source,
-                             1 / std::sqrt(static_cast<double>(p.depth())));
+  if (p.input == DType::u8) {
+    in.x = random_codes(pixels * p.channels, p.input_scale, p.input_zero);
+    in.skip = random_codes(pixels * p.skip_channels, p.skip_scale, p.skip_zero);
+    std::uniform_real_distribution<float> scales(0.5, 2);
+    for (std::int64_t i = 0; i < p.out_channels; ++i) {
+      const float whole = 0.01f / std::sqrt(static_cast<float>(p.depth()));
+      in.weight_scale.push_back(p.input_scale == 1.0f ? 1.0f : whole * scales(generator));
+    }
+    in.weights = random_weights(in.weight_scale, p.depth());
+  } else {
+    in.x = random_buffer(pixels * p.channels, p.input, 1);
+    in.skip = random_buffer(pixels * p.skip_channels, p.input, 1);
+    in.weights = random_buffer(p.out_channels * p.depth(), source,
+                               1 / std::sqrt(static_cast<double>(p.depth())));
+  }
   if (p.input == DType::bf16) {  // packing rounds
     for (double& value : in.weights.values) value = to_float(to_bf16(static_cast<float>(value)));
   }
@@ -167,28 +229,41 @@ bool check(const Conv2dProblem& p, DType source, Isa isa, int threads) {
   const auto guarded = [](std::size_t bytes) {
     return std::vector<std::byte>(bytes + kGuard, std::byte{0x7f});
   };
-  auto packed = guarded(packed_bytes), scratch = guarded(scratch_bytes), out = guarded(out_bytes);
-  kernel->pack(p, in.weights.bytes.data(), source, packed.data());
+  const auto code_bytes = static_cast<std::size_t>(p.rows() * p.out_columns());
+  auto packed = guarded(packed_bytes), scratch = guarded(scratch_bytes);
+  auto out = guarded(p.store == Store::quantized ? 0 : out_bytes);
+  auto codes = guarded(p.store == Store::floating ? 0 : code_bytes);
+  kernel->pack(p, in.weights.bytes.data(), p.input == DType::u8 ? DType::s8 : source,
+               packed.data());
   ThreadPool pool(threads);
-  const Conv2dOperands operands{in.x.bytes.data(),     in.skip.bytes.data(), packed.data(),
-                                in.bias.data(),        in.row_bias.data(),
-                                in.residual.bytes.data(), out.data()};
+  const Conv2dOperands operands{in.x.bytes.data(),
+                                in.skip.bytes.data(),
+                                packed.data(),
+                                in.weight_scale.data(),
+                                in.bias.data(),
+                                in.row_bias.data(),
+                                in.residual.bytes.data(),
+                                out.data(),
+                                reinterpret_cast<std::uint8_t*>(codes.data())};
   kernel->run(p, operands, {pool, scratch.data()});
   bool guard_kept = true;
   for (std::size_t i = 0; i < kGuard; ++i) {
     guard_kept = guard_kept && packed[packed_bytes + i] == std::byte{0x7f} &&
                  scratch[scratch_bytes + i] == std::byte{0x7f} &&
-                 out[out_bytes + i] == std::byte{0x7f};
+                 out[out.size() - 1 - i] == std::byte{0x7f} &&
+                 codes[codes.size() - 1 - i] == std::byte{0x7f};
   }
-  const double error = worst_error(p, in, out.data());
+  const double error =
+      worst_error(p, in, out.data(), reinterpret_cast<const std::uint8_t*>(codes.data()));
   if (error <= 1 && guard_kept) return true;
   std::printf("%s: error %.3g of its bound%s; %ldx%ldx%ld channels %ld+%ld -> %ld, kernel %dx%d "
-              "stride %d upsample %d activation %d output type %d\n",
+              "stride %d upsample %d activation %d output type %d store %d\n",
               kernel->name, error, guard_kept ? "" : ", wrote past a buffer",
               static_cast<long>(p.batch), static_cast<long>(p.height), static_cast<long>(p.width),
               static_cast<long>(p.channels), static_cast<long>(p.skip_channels),
               static_cast<long>(p.out_channels), p.kernel_height, p.kernel_width, p.stride,
-              p.upsample, static_cast<int>(p.activation), static_cast<int>(p.output));
+              p.upsample, static_cast<int>(p.activation), static_cast<int>(p.output),
+              static_cast<int>(p.store));
   return false;
 }
 
@@ -233,16 +308,27 @@ int main() {
       continue;
     }
     for (const Conv2dProblem& shape : shapes()) {
-      for (int variant = 0; variant < 24; ++variant) {
+      for (int variant = 0; variant < 36; ++variant) {
         Conv2dProblem p = shape;
-        p.input = variant & 1 ? DType::bf16 : DType::f32;
+        const DType inputs[] = {DType::f32, DType::bf16, DType::u8};
+        p.input = inputs[variant % 3];
         p.output = variant & 2 ? DType::bf16 : DType::f32;
-        p.activation = static_cast<Activation>(variant / 4);
-        p.has_bias = variant % 3 != 0;
-        p.has_row_bias = variant % 5 == 1;
-        p.has_residual = variant % 4 == 3 || variant % 7 == 0;
-        p.output_scale = variant % 6 == 5 ? 0.5f : 1.0f;
+        p.activation = static_cast<Activation>(variant / 6);
+        p.store = static_cast<Store>(variant / 2 % 3);
+        p.quantize_scale = 0.03f, p.quantize_zero = 77;
+        if (p.input == DType::u8) {
+          p.input_scale = 0.02f, p.input_zero = variant * 7, p.skip_scale = 0.07f, p.skip_zero = 3;
+        }
+        p.has_bias = variant % 5 != 0;
+        p.has_row_bias = variant % 7 == 1;
+        p.has_residual = variant % 4 == 3 || variant % 9 == 0;
+        p.output_scale = variant % 7 == 5 ? 0.5f : 1.0f;
         if (p.activation == Activation::geglu && p.out_channels % 2 != 0) ++p.out_channels;
+        if (p.input == DType::u8 && variant % 5 == 0) {  // sums alone
+          p.input_scale = p.skip_scale = p.output_scale = 1.0f;
+          p.has_row_bias = p.has_residual = false;
+          p.activation = Activation::none, p.output = DType::f32, p.store = Store::floating;
+        }
         ++runs;
         if (!check(p, sources[variant % 3], static_cast<Isa>(isa), 1 + variant % 2)) ++failures;
       }

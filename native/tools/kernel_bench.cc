@@ -1,7 +1,7 @@
 // Times the convolutions and linear layers of Stable Diffusion 1.5's U-Net (512x512, batch 2) shape
 // by shape against the register-only ceiling measured right before and after each run.
 //
-//   kernel_bench [f32|bf16] [threads] [rounds] [isa] [substring of a shape's name]
+//   kernel_bench [f32|bf16|u8] [threads] [rounds] [isa] [substring of a shape's name]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -46,6 +46,11 @@ class Network {
  private:
   void add(const std::string& name, Conv2dProblem problem) {
     problem.input = problem.output = type_;
+    if (type_ == DType::u8) {
+      problem.output = DType::bf16;
+      problem.input_scale = problem.skip_scale = problem.quantize_scale = 0.01f;
+      problem.input_zero = 120, problem.skip_zero = 90, problem.quantize_zero = 100;
+    }
     problem.has_bias = true;
     for (Shape& shape : shapes) {
       if (shape.name == name) {
@@ -227,8 +232,12 @@ struct Bench {
     operands.bias = reinterpret_cast<float*>(take(static_cast<std::size_t>(p.out_channels) * 4));
     operands.row_bias =
         reinterpret_cast<float*>(take(static_cast<std::size_t>(p.out_channels) * 8));
+    operands.weight_scale =
+        reinterpret_cast<float*>(take(static_cast<std::size_t>(p.out_channels) * 4));
     operands.residual = take(static_cast<std::size_t>(p.rows() * p.out_columns()) * 4);
     operands.out = take(static_cast<std::size_t>(p.rows() * p.out_columns()) * 4);
+    operands.quantized =
+        reinterpret_cast<std::uint8_t*>(take(static_cast<std::size_t>(p.rows() * p.out_columns())));
     // Short layers repeat, so that one sample is long against the clock and a wake-up.
     const int repeats = static_cast<int>(std::max(1.0, std::min(64.0, 4e9 / shape.flops())));
     std::vector<Sample> samples;
@@ -254,7 +263,8 @@ double median(std::vector<double> values) {
 
 Options parse(int argc, char** argv) {
   Options options;
-  if (argc > 1) options.type = std::strcmp(argv[1], "bf16") == 0 ? DType::bf16 : DType::f32;
+  if (argc > 1 && std::strcmp(argv[1], "bf16") == 0) options.type = DType::bf16;
+  if (argc > 1 && std::strcmp(argv[1], "u8") == 0) options.type = DType::u8;
   if (argc > 2) options.threads = std::atoi(argv[2]);
   if (argc > 3) options.rounds = std::max(1, std::atoi(argv[3]));
   if (argc > 4 && !parse_isa(argv[4], &options.isa)) {

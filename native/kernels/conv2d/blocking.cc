@@ -59,16 +59,11 @@ Blocking plan_blocking(const Conv2dProblem& problem, const PanelLayout& layout, 
   Blocking plan;
   plan_rows(problem, layout, tile_rows, threads, &plan);
   plan_chunks(layout, &plan);
-  const std::int64_t channels = problem.channels > problem.skip_channels ? problem.channels
-                                                                         : problem.skip_channels;
-  plan.zeros_bytes =
-      round_to_line(static_cast<std::size_t>(channels) * byte_size(problem.input));
-  const std::int64_t sources = problem.skip_channels > 0 ? 2 : 1;
   plan.pointers_bytes = round_to_line(
-      static_cast<std::size_t>(sources * layout.taps * plan.row_block) * sizeof(void*));
-  plan.sums_bytes = round_to_line(static_cast<std::size_t>(plan.row_block) * sizeof(float) *
-                                  static_cast<std::size_t>(layout.shape.width *
-                                                           layout.shape.vectors));
+      static_cast<std::size_t>(layout.sources() * layout.taps * plan.row_block) * sizeof(void*));
+  plan.sums_per_source = plan.row_block * layout.shape.width * layout.shape.vectors;
+  const int sums = layout.separate_sums() ? 2 : 1;
+  plan.sums_bytes = round_to_line(static_cast<std::size_t>(sums * plan.sums_per_source) * 4);
   return plan;
 }
 
@@ -84,10 +79,12 @@ TaskPlace place_task(const Conv2dProblem& problem, const Blocking& blocking,
 }
 
 ChunkWalk::ChunkWalk(const Blocking& blocking, const PanelLayout& layout, const std::byte* weights,
-                     std::int64_t panel, std::int64_t padded_rows)
+                     const std::int32_t* offsets, std::int64_t panel, std::int64_t padded_rows)
     : blocking_(blocking),
       layout_(layout),
       panel_weights_(weights + layout.panel_offset(panel)),
+      offsets_(offsets),
+      panel_(panel),
       vectors_(layout.vectors_of(panel)),
       padded_rows_(padded_rows) {}
 
@@ -113,8 +110,9 @@ bool ChunkWalk::next() {
   chunk.channel_offset = static_cast<std::size_t>(step_ * pack) * byte_size(layout_.type);
   chunk.steps = whole;
   chunk.tail = whole < steps_left ? static_cast<int>(channels - whole * pack) : 0;
-  chunk.first = !started_;
-  started_ = true;
+  const bool source_starts = step_ == 0 && tap_ == 0;
+  chunk.first = source_starts && (source_ == 0 || layout_.separate_sums());
+  chunk.offsets = offsets_ == nullptr ? nullptr : offsets_ + layout_.weight_sum(panel_, source_);
 
   tap_ = tap_end;
   if (tap_ == layout_.taps) {

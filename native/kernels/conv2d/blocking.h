@@ -21,8 +21,8 @@ struct Blocking {
   bool rows_fastest;             // consecutive tasks share a panel, else a row block
   std::int64_t chunk_steps[2];   // channel steps of a chunk, of x and skip
   std::int64_t chunk_taps[2];    // taps of a chunk: more than 1 where channels are few
-  std::size_t zeros_bytes;       // of the pixel that stands for padding
   std::size_t pointers_bytes;    // per worker
+  std::int64_t sums_per_source;  // of a worker
   std::size_t sums_bytes;        // per worker
 };
 
@@ -42,7 +42,7 @@ TaskPlace place_task(const Conv2dProblem& problem, const Blocking& blocking,
 class ChunkWalk {
  public:
   ChunkWalk(const Blocking& blocking, const PanelLayout& layout, const std::byte* weights,
-            std::int64_t panel, std::int64_t padded_rows);
+            const std::int32_t* offsets, std::int64_t panel, std::int64_t padded_rows);
   bool next();
   std::int64_t bytes() const;  // of the weights of `chunk`
   // Where the weights of the chunk after `chunk` begin, unless that is the last.
@@ -57,11 +57,12 @@ class ChunkWalk {
   const Blocking& blocking_;
   const PanelLayout& layout_;
   const std::byte* panel_weights_;
+  const std::int32_t* offsets_;  // as PanelLayout orders sums of weights
+  std::int64_t panel_;
   int vectors_;
   std::int64_t padded_rows_;
   std::int64_t step_ = 0, tap_ = 0;
   int source_ = 0;
-  bool started_ = false;
 };
 
 }  // namespace bookend

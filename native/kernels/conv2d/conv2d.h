@@ -11,14 +11,19 @@
 namespace bookend {
 
 struct Conv2dOperands {
-  const void* x;          // [batch, height, width, channels]
-  const void* skip;       // [batch, height, width, skip_channels]: second half of a concatenation
-  const void* weights;    // packed by the chosen kernel
-  const float* bias;      // [out_channels], in the order of the unpacked weights
-  const float* row_bias;  // [batch, out_channels]: the time embedding
-  const void* residual;   // like `out`
-  void* out;              // [batch, out_height, out_width, out_columns()]
+  const void* x;              // [batch, height, width, channels]
+  const void* skip;           // [batch, height, width, skip_channels]: second half of a concatenation
+  const void* weights;        // packed by the chosen kernel
+  const float* weight_scale;  // [out_channels]: a real weight is the s8 one times this
+  const float* bias;          // [out_channels], in the order of the unpacked weights
+  const float* row_bias;      // [batch, out_channels]: the time embedding
+  const void* residual;       // like `out`
+  void* out;                  // [batch, out_height, out_width, out_columns()]
+  std::uint8_t* quantized;    // the same as codes
 };
+
+// Which of `out` and `quantized` are written.
+enum class Store : std::uint8_t { floating, quantized, both };
 
 struct Conv2dProblem {
   using Operands = Conv2dOperands;
@@ -30,11 +35,15 @@ struct Conv2dProblem {
   int stride = 1;
   int pad_top = 0, pad_left = 0;  // bottom and right padding follow from out_height, out_width
   int upsample = 1;               // 2: the source is read through nearest-neighbour upsampling
-  DType input = DType::f32;       // of x and skip; weights are packed in the same type
-  DType output = DType::f32;      // of out and residual
+  DType input = DType::f32;       // of x and skip; weights are packed in the same type, s8 for u8
+  DType output = DType::f32;      // of out and residual: f32 or bf16
   bool has_bias = false, has_row_bias = false, has_residual = false;
   Activation activation = Activation::none;
   float output_scale = 1.0f;
+  Store store = Store::floating;
+  // Codes stand for (code - zero) * scale: those of x, of skip and of the result.
+  float input_scale = 1.0f, skip_scale = 1.0f, quantize_scale = 1.0f;
+  std::int32_t input_zero = 0, skip_zero = 0, quantize_zero = 0;
 
   // out = (activation(sum + bias + row_bias) + residual) * output_scale.
   // geglu: the weights hold [values | gates]; out = value * gelu(gate), half as many columns.
@@ -48,7 +57,7 @@ struct Conv2dProblem {
 struct Conv2dKernel : Kernel<Conv2dProblem> {
   std::size_t (*packed_bytes)(const Conv2dProblem&);
   // Packs [out_channels, channels + skip_channels, kernel_height, kernel_width] of `source` type
-  // (f32, bf16 or f16).
+  // (f32, bf16 or f16; s8 where the problem's input is u8).
   void (*pack)(const Conv2dProblem&, const void* weights, DType source, void* packed);
 };
 

@@ -6,7 +6,10 @@
 namespace bookend {
 
 extern constinit const Conv2dKernel kConv2dAmxBf16 =
-    make_conv2d_kernel<TileMicroKernel<HardwareTiles>, Avx512Bf16Float, DType::bf16>(
+    make_conv2d_kernel<TileMicroKernel<HardwareTiles, DType::bf16>, Avx512Bf16Float, DType::bf16>(
         "conv2d.amx.bf16", Isa::amx);
+extern constinit const Conv2dKernel kConv2dAmxU8 =
+    make_conv2d_kernel<TileMicroKernel<HardwareTiles, DType::u8>, Avx512Bf16Float, DType::u8>(
+        "conv2d.amx.u8", Isa::amx);
 
 }  // namespace bookend

@@ -10,5 +10,8 @@ extern constinit const Conv2dKernel kConv2dAvx2F32 =
 extern constinit const Conv2dKernel kConv2dAvx2Bf16 =
     make_conv2d_kernel<RegisterMicroKernel<Avx2Bf16Dot>, Avx2Float, DType::bf16>(
         "conv2d.avx2.bf16", Isa::avx2);
+extern constinit const Conv2dKernel kConv2dAvx2U8 =
+    make_conv2d_kernel<RegisterMicroKernel<Avx2U8Dot>, Avx2Float, DType::u8>(
+        "conv2d.avx2.u8", Isa::avx2);
 
 }  // namespace bookend

@@ -8,13 +8,15 @@
 #include "kernels/conv2d/micro_kernel.h"
 #include "kernels/conv2d/packing.h"
 #include "kernels/conv2d/row_pointers.h"
+#include "kernels/conv2d/run_data.h"
 
 namespace bookend {
 namespace {
 
 template <class Micro, class F, DType type>
 struct Conv2dDriver {
-  using TileFunction = void (*)(const Chunk&, const std::byte* const*, float*, const Ahead&,
+  using Sum = SumOf<type>;
+  using TileFunction = void (*)(const Chunk&, const std::byte* const*, Sum*, const Ahead&,
                                 std::byte*);
 
   static PanelLayout layout_of(const Conv2dProblem& problem) {
@@ -35,18 +37,23 @@ struct Conv2dDriver {
   }
 
   static std::size_t scratch_bytes(const Conv2dProblem& problem, int threads) {
-    const Blocking plan = plan_blocking(problem, layout_of(problem), Micro::kRows, threads);
-    return plan.zeros_bytes + static_cast<std::size_t>(threads) * worker_bytes(plan);
+    const PanelLayout layout = layout_of(problem);
+    const Blocking plan = plan_blocking(problem, layout, Micro::kRows, threads);
+    return run_data_bytes(problem, layout) +
+           static_cast<std::size_t>(threads) * worker_bytes(plan);
   }
 
   static void run(const Conv2dProblem& problem, const Conv2dOperands& operands,
                   const RunContext& context) {
     const PanelLayout layout = layout_of(problem);
     const Blocking plan = plan_blocking(problem, layout, Micro::kRows, context.pool.size());
-    std::memset(context.scratch, 0, plan.zeros_bytes);
-    const Call call{problem,         operands,
-                    layout,          plan,
-                    context.scratch, select_finish<F>(problem),
+    const Call call{problem,
+                    operands,
+                    layout,
+                    plan,
+                    make_run_data(problem, layout, operands, context.scratch),
+                    context.scratch + run_data_bytes(problem, layout),
+                    select_finish<F, Sum>(problem),
                     context.pool.size()};
     context.pool.for_each(plan.tasks, [&call](std::int64_t task, int worker) {
       run_task(call, task, worker);
@@ -59,8 +66,9 @@ struct Conv2dDriver {
     const Conv2dOperands& operands;
     const PanelLayout& layout;
     const Blocking& plan;
-    std::byte* scratch;
-    FinishTile finish;
+    const RunData data;
+    std::byte* workers;  // scratch of each
+    FinishTile<Sum> finish;
     int threads;
   };
 
@@ -69,9 +77,9 @@ struct Conv2dDriver {
     TaskPlace place;
     int vectors;
     std::int64_t tiles, padded_rows;
-    std::int64_t tile_sums;         // floats of one tile
+    std::int64_t tile_sums;         // of one tile
     const std::byte** table;        // [source][tap][padded_rows]
-    float* sums;                    // [tiles][tile_sums]
+    Sum* sums;                      // [source, if they are apart][tiles][tile_sums]
     std::byte* micro_scratch;
     const std::byte* next_weights;  // where the next task's weights likely begin
   };
@@ -96,10 +104,9 @@ struct Conv2dDriver {
     task.tiles = (task.place.rows + Micro::kRows - 1) / Micro::kRows;
     task.padded_rows = task.tiles * Micro::kRows;
     task.tile_sums = static_cast<std::int64_t>(Micro::kRows) * task.vectors * Micro::kWidth;
-    std::byte* own = call.scratch + plan.zeros_bytes +
-                     static_cast<std::size_t>(worker) * worker_bytes(plan);
+    std::byte* own = call.workers + static_cast<std::size_t>(worker) * worker_bytes(plan);
     task.table = reinterpret_cast<const std::byte**>(own);
-    task.sums = reinterpret_cast<float*>(own + plan.pointers_bytes);
+    task.sums = reinterpret_cast<Sum*>(own + plan.pointers_bytes);
     task.micro_scratch = own + plan.pointers_bytes + plan.sums_bytes;
     // Workers claim tasks in ascending order.
     const std::int64_t next = index + call.threads < plan.tasks ? index + call.threads : index;
@@ -113,7 +120,7 @@ struct Conv2dDriver {
     const Task task = make_task(call, index, worker);
     fill_tables(call, task);
     ChunkWalk walk(call.plan, call.layout, static_cast<const std::byte*>(call.operands.weights),
-                   task.place.panel, task.padded_rows);
+                   call.data.offsets, task.place.panel, task.padded_rows);
     while (walk.next()) run_chunk(call, task, walk);
   }
 
@@ -133,32 +140,38 @@ struct Conv2dDriver {
       const Ahead ahead{tile + 1 < task.tiles ? tile_rows + Micro::kRows : rows,
                         next_weights + tile * groups * lines * kLineBytes,
                         static_cast<int>(lines)};
-      float* sums = task.sums + tile * task.tile_sums;
       if (walk.last) fetch_output(call, task, tile);
-      run_tile(chunk, tile_rows, sums, ahead, task.micro_scratch);
-      if (walk.last) finish(call, task, tile, sums);
+      run_tile(chunk, tile_rows, sums_of(call, task, walk.source, tile), ahead,
+               task.micro_scratch);
+      if (walk.last) finish(call, task, tile);
     }
   }
 
   // Asks for what the epilogue will read and write, before the last chunk computes.
   static void fetch_output(const Call& call, const Task& task, std::int64_t tile) {
-    const std::size_t size = byte_size(call.problem.output);
-    const std::int64_t columns = call.layout.columns;
     const std::int64_t panel_columns = call.layout.panel_columns();
-    const std::size_t bytes = static_cast<std::size_t>(panel_columns) * size;
     const std::int64_t end = task.place.rows;
     for (std::int64_t r = tile * Micro::kRows; r < (tile + 1) * Micro::kRows && r < end; ++r) {
-      const std::size_t at = size * static_cast<std::size_t>((task.place.first_row + r) * columns +
-                                                             task.place.panel * panel_columns);
-      const std::byte* out = static_cast<const std::byte*>(call.operands.out) + at;
-      for (std::size_t byte = 0; byte < bytes; byte += kLineBytes) {
-        __builtin_prefetch(out + byte, 1, 3);
+      const auto at = static_cast<std::size_t>((task.place.first_row + r) * call.layout.columns +
+                                               task.place.panel * panel_columns);
+      const auto columns = static_cast<std::size_t>(panel_columns);
+      const std::size_t size = byte_size(call.problem.output);
+      if (call.problem.store != Store::quantized) {
+        fetch<1>(static_cast<const std::byte*>(call.operands.out) + at * size, columns * size);
       }
-      if (!call.problem.has_residual) continue;
-      const std::byte* residual = static_cast<const std::byte*>(call.operands.residual) + at;
-      for (std::size_t byte = 0; byte < bytes; byte += kLineBytes) {
-        __builtin_prefetch(residual + byte, 0, 3);
+      if (call.problem.store != Store::floating) fetch<1>(call.operands.quantized + at, columns);
+      if (call.problem.has_residual) {
+        fetch<0>(static_cast<const std::byte*>(call.operands.residual) + at * size,
+                 columns * size);
       }
+    }
+  }
+
+  template <int write, class T>
+  static void fetch(const T* from, std::size_t bytes) {
+    const auto* begin = reinterpret_cast<const std::byte*>(from);
+    for (std::size_t byte = 0; byte < bytes; byte += kLineBytes) {
+      __builtin_prefetch(begin + byte, write, 3);
     }
   }
 
@@ -168,22 +181,30 @@ struct Conv2dDriver {
       const std::int64_t channels = call.layout.channels[source];
       if (channels == 0) continue;
       fill_row_pointers(call.problem, static_cast<const std::byte*>(sources[source]),
-                        static_cast<std::size_t>(channels) * sizeof(typename Micro::Element),
-                        call.scratch, task.place.first_row, task.place.rows, task.padded_rows,
+                        static_cast<std::size_t>(channels) * byte_size(type),
+                        call.data.padding[source], task.place.first_row, task.place.rows, task.padded_rows,
                         task.table + source * call.layout.taps * task.padded_rows);
     }
   }
 
-  static void finish(const Call& call, const Task& task, std::int64_t tile, const float* sums) {
+  static Sum* sums_of(const Call& call, const Task& task, int source, std::int64_t tile) {
+    const bool apart = source == 1 && call.layout.separate_sums();
+    return task.sums + (apart ? call.plan.sums_per_source : 0) + tile * task.tile_sums;
+  }
+
+  static void finish(const Call& call, const Task& task, std::int64_t tile) {
     const std::int64_t panel_columns = call.layout.panel_columns();
     const std::int64_t first_column = task.place.panel * panel_columns;
     const std::int64_t columns = call.layout.columns - first_column;
     const std::int64_t rows = task.place.rows - tile * Micro::kRows;
     const std::int64_t stride = static_cast<std::int64_t>(task.vectors) * Micro::kWidth;
     call.finish(call.problem, call.operands,
-                {sums, stride, stride / 2, task.place.first_row + tile * Micro::kRows,
+                {sums_of(call, task, 0, tile),
+                 call.layout.separate_sums() ? sums_of(call, task, 1, tile) : nullptr, stride,
+                 stride / 2, task.place.first_row + tile * Micro::kRows,
                  rows < Micro::kRows ? rows : Micro::kRows, first_column,
-                 columns < panel_columns ? columns : panel_columns});
+                 columns < panel_columns ? columns : panel_columns,
+                 {call.data.multipliers[0], call.data.multipliers[1]}});
   }
 };
 

@@ -19,7 +19,8 @@ struct Chunk {
   std::size_t channel_offset;       // bytes into every pixel
   std::int64_t steps;               // whole steps of each tap
   int tail;                         // channels, fewer than kPack, that follow the whole steps
-  bool first;                       // accumulators start at zero
+  bool first;                       // sums start at zero, or integer ones at `offsets`
+  const std::int32_t* offsets;      // of every column of the panel
 };
 
 // What a tile asks the caches for while it computes. The hardware follows neither six strided rows
@@ -42,19 +43,20 @@ struct RegisterMicroKernel {
   static constexpr PanelShape kPanelShape{Verbs::kWidth, Verbs::kVectors, Verbs::kPack, 1};
   static constexpr std::size_t kScratchBytes = 0;
   using Element = typename Verbs::Element;
+  using Sum = typename Verbs::Sum;
   using Vector = typename Verbs::Vector;
   static_assert(sizeof(Element) * Verbs::kPack * kLineSteps == kLineBytes);
 
   // Adds one chunk to the tile `sums` [kRows][vectors * kWidth].
   template <int vectors>
-  static void run(const Chunk& chunk, const std::byte* const* rows, float* sums, const Ahead& ahead,
+  static void run(const Chunk& chunk, const std::byte* const* rows, Sum* sums, const Ahead& ahead,
                   std::byte*) {
     Vector sum[kRows][vectors];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
-        sum[r][v] = chunk.first ? Verbs::zero()
+        sum[r][v] = chunk.first ? Verbs::start(chunk.offsets + v * kWidth)
                                 : Verbs::load(sums + (r * vectors + v) * kWidth);
       }
     }

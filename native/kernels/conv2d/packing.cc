@@ -6,9 +6,11 @@ namespace {
 inline float widen(float value) { return value; }
 inline float widen(Bf16 value) { return to_float(value); }
 inline float widen(F16 value) { return to_float(value); }
+inline std::int8_t widen(std::int8_t value) { return value; }
 
 inline void convert(float value, float* out) { *out = value; }
 inline void convert(float value, Bf16* out) { *out = to_bf16(value); }
+inline void convert(std::int8_t value, std::int8_t* out) { *out = value; }
 
 // Output channel of a panel's lane, or -1 where the lane only pads.
 std::int64_t channel_of_lane(const PanelLayout& layout, std::int64_t panel, int vectors, int lane) {
@@ -49,7 +51,7 @@ template <class Packed>
 void pack_zeros(std::int64_t begin, std::int64_t end, std::int64_t taps, const Lane<Packed>& lane) {
   for (std::int64_t c = begin; c < end; ++c) {
     Packed* out = lane.at(c);
-    for (std::int64_t tap = 0; tap < taps; ++tap) convert(0.0f, out + tap * lane.tap_stride);
+    for (std::int64_t tap = 0; tap < taps; ++tap) out[tap * lane.tap_stride] = Packed{};
   }
 }
 
@@ -98,6 +100,29 @@ void pack_all(const PanelLayout& layout, const void* weights, void* packed) {
   }
 }
 
+// Adds up packed weights, whose padding is zero, column by column.
+void sum_weights(const PanelLayout& layout, void* packed) {
+  std::byte* bytes = static_cast<std::byte*>(packed);
+  auto* all_sums = reinterpret_cast<std::int32_t*>(bytes + layout.weight_sums_offset());
+  for (std::int64_t panel = 0; panel < layout.panels; ++panel) {
+    const int vectors = layout.vectors_of(panel);
+    const int lanes = vectors * layout.shape.width;
+    for (int source = 0; source < layout.sources(); ++source) {
+      const auto* weights = reinterpret_cast<const std::int8_t*>(
+          bytes + layout.panel_offset(panel) + layout.step_offset(vectors, source, 0, 0));
+      std::int32_t* sums = all_sums + layout.weight_sum(panel, source);
+      for (int lane = 0; lane < lanes; ++lane) sums[lane] = 0;
+      const std::int64_t steps = layout.taps * layout.steps[source];
+      for (std::int64_t step = 0; step < steps; ++step, weights += 4 * lanes) {
+        for (int lane = 0; lane < lanes; ++lane) {
+          const std::int8_t* four = weights + 4 * lane;
+          sums[lane] += four[0] + four[1] + four[2] + four[3];
+        }
+      }
+    }
+  }
+}
+
 template <class Packed>
 void pack_from(const PanelLayout& layout, const void* weights, DType source, void* packed) {
   if (source == DType::f32) return pack_all<float, Packed>(layout, weights, packed);
@@ -108,6 +133,10 @@ void pack_from(const PanelLayout& layout, const void* weights, DType source, voi
 }  // namespace
 
 void pack_panels(const PanelLayout& layout, const void* weights, DType source, void* packed) {
+  if (layout.type == DType::u8) {
+    pack_all<std::int8_t, std::int8_t>(layout, weights, packed);
+    return sum_weights(layout, packed);
+  }
   if (layout.type == DType::f32) return pack_from<float>(layout, weights, source, packed);
   pack_from<Bf16>(layout, weights, source, packed);
 }

@@ -43,10 +43,32 @@ std::size_t PanelLayout::step_offset(int vectors, int source, std::int64_t tap,
   return static_cast<std::size_t>(before) * bytes_per_step(vectors);
 }
 
-std::size_t PanelLayout::bytes() const {
+std::size_t PanelLayout::panels_bytes() const {
   const std::int64_t last = panels - 1;
   return panel_offset(last) +
          static_cast<std::size_t>(total_steps()) * bytes_per_step(vectors_of(last));
+}
+
+std::size_t PanelLayout::bytes() const {
+  if (!has_weight_sums()) return panels_bytes();
+  return weight_sums_offset() + static_cast<std::size_t>(weight_sums()) * sizeof(std::int32_t);
+}
+
+int PanelLayout::sources() const { return channels[1] > 0 ? 2 : 1; }
+
+bool PanelLayout::separate_sums() const { return has_weight_sums() && sources() == 2; }
+
+bool PanelLayout::has_weight_sums() const { return type == DType::u8; }
+
+std::int64_t PanelLayout::weight_sums() const { return weight_sum(panels, 0); }
+
+// A step is at least 16 bytes.
+std::size_t PanelLayout::weight_sums_offset() const { return panels_bytes(); }
+
+std::int64_t PanelLayout::weight_sum(std::int64_t panel, int source) const {
+  const std::int64_t full = sources() * shape.width * shape.vectors;
+  if (panel == panels) return (panels - 1) * full + sources() * shape.width * vectors_of(panels - 1);
+  return panel * full + source * shape.width * vectors_of(panel);
 }
 
 }  // namespace bookend

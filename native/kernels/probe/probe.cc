@@ -8,9 +8,11 @@
 namespace bookend {
 
 #if defined(__x86_64__)
-extern const Probe kProbeAmxBf16;
-extern const Probe kProbeAvx512Vnni, kProbeAvx512NativeBf16, kProbeAvx512F32, kProbeAvx512Bf16;
-extern const Probe kProbeAvx2F32, kProbeAvx2Bf16;
+extern const Probe kProbeAmxBf16, kProbeAmxU8;
+extern const Probe kProbeAvx512NativeBf16, kProbeAvx512VnniU8;
+extern const Probe kProbeAvx512F32, kProbeAvx512Bf16, kProbeAvx512U8;
+extern const Probe kProbeAvx2VnniU8;
+extern const Probe kProbeAvx2F32, kProbeAvx2Bf16, kProbeAvx2U8;
 #endif
 extern const Probe kProbeScalarF32, kProbeScalarBf16;
 
@@ -19,12 +21,16 @@ namespace {
 const Probe* const kProbes[] = {
 #if defined(__x86_64__)
     &kProbeAmxBf16,
-    &kProbeAvx512Vnni,
+    &kProbeAmxU8,
     &kProbeAvx512NativeBf16,
+    &kProbeAvx512VnniU8,
     &kProbeAvx512F32,
     &kProbeAvx512Bf16,
+    &kProbeAvx512U8,
+    &kProbeAvx2VnniU8,
     &kProbeAvx2F32,
     &kProbeAvx2Bf16,
+    &kProbeAvx2U8,
 #endif
     &kProbeScalarF32,
     &kProbeScalarBf16,

@@ -4,6 +4,21 @@
 namespace bookend {
 namespace {
 
+// Products of one instruction, on tiles 0 to 3.
+struct Bf16Products {
+  template <int sums, int a, int b>
+  static void dot(HardwareTiles& tiles) {
+    tiles.dot_bf16<sums, a, b>();
+  }
+};
+struct U8Products {
+  template <int sums, int a, int b>
+  static void dot(HardwareTiles& tiles) {
+    tiles.dot_u8s8<sums, a, b>();
+  }
+};
+
+template <class Products>
 float burn_tiles(std::int64_t iterations) {
   const float zeros[16 * 16] = {};
   float sums[16 * 16];
@@ -18,10 +33,10 @@ float burn_tiles(std::int64_t iterations) {
   tiles.zero<2>();
   tiles.zero<3>();
   for (std::int64_t i = 0; i < iterations; ++i) {
-    tiles.dot_bf16<0, 4, 6>();
-    tiles.dot_bf16<1, 5, 6>();
-    tiles.dot_bf16<2, 4, 7>();
-    tiles.dot_bf16<3, 5, 7>();
+    Products::template dot<0, 4, 6>(tiles);
+    Products::template dot<1, 5, 6>(tiles);
+    Products::template dot<2, 4, 7>(tiles);
+    Products::template dot<3, 5, 7>(tiles);
   }
   tiles.store<0>(sums, 64);
   tiles.end();
@@ -31,6 +46,8 @@ float burn_tiles(std::int64_t iterations) {
 }  // namespace
 
 extern constinit const Probe kProbeAmxBf16 = {Isa::amx, DType::bf16, 4 * 2.0 * 16 * 16 * 32,
-                                              burn_tiles};
+                                              burn_tiles<Bf16Products>};
+extern constinit const Probe kProbeAmxU8 = {Isa::amx, DType::u8, 4 * 2.0 * 16 * 16 * 64,
+                                            burn_tiles<U8Products>};
 
 }  // namespace bookend

@@ -25,11 +25,13 @@ float burn(std::int64_t iterations) {
   constexpr int kElements = Verbs::kWidth * Verbs::kPack;
   static volatile float seed = 1.0f;
   typename Verbs::Element elements[kElements] = {};
-  float lanes[Verbs::kWidth];
+  typename Verbs::Sum lanes[Verbs::kWidth];
   typename Verbs::Vector sums[kSums];
 #pragma GCC unroll 32
   for (int i = 0; i < kSums; ++i) {
-    for (int lane = 0; lane < Verbs::kWidth; ++lane) lanes[lane] = seed + static_cast<float>(i);
+    for (int lane = 0; lane < Verbs::kWidth; ++lane) {
+      lanes[lane] = static_cast<typename Verbs::Sum>(seed) + i;
+    }
     sums[i] = Verbs::load(lanes);
   }
   // Behind a barrier, so that the zeros are unknown to the compiler.
@@ -44,7 +46,7 @@ float burn(std::int64_t iterations) {
   float total = 0.0f;
   for (int i = 0; i < kSums; ++i) {
     Verbs::store(lanes, sums[i]);
-    total += lanes[0];
+    total += static_cast<float>(lanes[0]);
   }
   return total;
 }
