@@ -28,6 +28,25 @@ void check_geometry(const Fields& fields, const Conv2dProblem& problem) {
   }
 }
 
+Store read_store(const Fields& fields) {
+  return fields.choice<Store>("store", {{"float", Store::floating},
+                                        {"quantized", Store::quantized},
+                                        {"both", Store::both}});
+}
+
+// What codes of the sources and of the result stand for.
+void read_quantizations(const Fields& fields, Conv2dProblem* problem) {
+  const DType result = problem->store == Store::floating ? problem->output : DType::u8;
+  const ResultQuantization quantization = read_quantization(fields, result);
+  problem->quantize_scale = quantization.scale;
+  problem->quantize_zero = quantization.zero;
+  if (problem->input != DType::u8) return;
+  problem->input_scale = fields.number("inputScale");
+  problem->skip_scale = fields.number("skipScale");
+  problem->input_zero = static_cast<std::int32_t>(fields.integer("inputZero", 0, 255));
+  problem->skip_zero = static_cast<std::int32_t>(fields.integer("skipZero", 0, 255));
+}
+
 Conv2dProblem read_problem(const Fields& fields) {
   Conv2dProblem problem{};
   problem.batch = fields.extent("batch");
@@ -51,6 +70,8 @@ Conv2dProblem read_problem(const Fields& fields) {
   problem.has_residual = fields.flag("hasResidual");
   problem.activation = fields.activation("activation");
   problem.output_scale = fields.number("outputScale");
+  problem.store = read_store(fields);
+  read_quantizations(fields, &problem);
   check_geometry(fields, problem);
   return problem;
 }
@@ -88,18 +109,23 @@ Instruction decode_conv2d(const Fields& fields, const DecodeContext& context) {
                                       problem.out_columns()});
   const std::size_t row_bias_count =
       checked_product(fields, "rowBias", {problem.batch, problem.out_channels});
-  const std::array<OperandRef, 7> refs{
+  const auto outputs = static_cast<std::size_t>(problem.out_channels);
+  const std::array<OperandRef, 9> refs{
       operand(fields, context, "x", problem.input, of_pixels("x", problem.channels)),
       optional_operand(fields, context, "skip", problem.skip_channels > 0, problem.input,
                        of_pixels("skip", problem.skip_channels)),
       packed_operand(fields, context, "weights", format, packed_bytes),
-      optional_operand(fields, context, "bias", problem.has_bias, DType::f32,
-                       static_cast<std::size_t>(problem.out_channels)),
+      optional_operand(fields, context, "weightScale", problem.input == DType::u8, DType::f32,
+                       outputs),
+      optional_operand(fields, context, "bias", problem.has_bias, DType::f32, outputs),
       optional_operand(fields, context, "rowBias", problem.has_row_bias, DType::f32,
                        row_bias_count),
       optional_operand(fields, context, "residual", problem.has_residual, problem.output,
                        out_count),
-      operand(fields, context, "out", problem.output, out_count),
+      optional_operand(fields, context, "out", problem.store != Store::quantized, problem.output,
+                       out_count),
+      optional_operand(fields, context, "quantized", problem.store != Store::floating, DType::u8,
+                       out_count),
   };
   return Instruction::make<Conv2dProblem>(kernel, problem, refs);
 }

@@ -193,7 +193,9 @@ Napi::Value pack_weights_js(const Napi::CallbackInfo& info) {
   const auto count = static_cast<std::size_t>(plan.problem.out_channels * plan.problem.depth());
   const Fields source = source_fields(info[2]);
   const DType dtype = source.dtype("dtype");
-  if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::f16) {
+  if (plan.problem.input == DType::u8) {
+    if (dtype != DType::s8) source.reject("dtype", "is not s8, which u8 is multiplied with");
+  } else if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::f16) {
     source.reject("dtype", "is no floating-point type");
   }
   return (new PackWorker(info.Env(), source, dtype, count, std::move(plan)))->start();

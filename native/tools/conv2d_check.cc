@@ -132,7 +132,7 @@ double read(const std::byte* at, DType type) {
 // How far a code is from `value`, beyond the half that rounding takes, in real units.
 double code_error(const Conv2dProblem& p, double value, std::uint8_t code) {
   const double scale = static_cast<double>(p.quantize_scale);
-  const double exact = std::clamp(value / scale + p.quantize_zero, 0.0, 255.0);
+  const double exact = std::clamp(value / scale + static_cast<double>(p.quantize_zero), 0.0, 255.0);
   return std::max(0.0, std::fabs(code - exact) - 0.5) * scale;
 }
 

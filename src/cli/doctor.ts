@@ -50,8 +50,12 @@ const ADVICE: Readonly<Record<string, string>> = {
   scalar:
     'No SIMD kernels fit this CPU: expect minutes per step at 512×512; this is for checking, not for use.',
   avx2: 'AVX2 computes FP32 well and has no BF16 products: use --precision fp32; expect about half the FP32 speed of AVX-512.',
+  avx2_vnni:
+    'AVX2 computes FP32 well and INT8 about four times as fast, and has no BF16 products: use --precision fp32 or int8.',
   avx512:
     'AVX-512 without BF16 products: use --precision fp32; BF16 would save memory but no time.',
+  avx512_vnni:
+    'AVX-512 computes FP32 well and INT8 about four times as fast, and has no BF16 products: use --precision fp32 or int8.',
   avx512_vnni_bf16: 'BF16 runs natively at about twice the speed of FP32.',
   amx: 'BF16 products run on AMX tiles, which FP32 cannot use.',
 };

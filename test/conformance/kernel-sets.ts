@@ -3,14 +3,29 @@ import type { DType } from '../../src/core/dtype.ts';
 import type { IsaName } from '../../src/runtime/native/addon.ts';
 import { instructionSets, resolveIsa } from '../../src/runtime/native/cpu.ts';
 
-export const ISAS: readonly IsaName[] = ['scalar', 'avx2', 'avx512', 'avx512_vnni_bf16', 'amx'];
+export const ISAS: readonly IsaName[] = [
+  'scalar',
+  'avx2',
+  'avx2_vnni',
+  'avx512',
+  'avx512_vnni',
+  'avx512_vnni_bf16',
+  'amx',
+];
 
 const VECTORS: readonly IsaName[] = ['scalar', 'avx2', 'avx512', 'avx512_vnni_bf16'];
 const PORTABLE: readonly IsaName[] = ['scalar'];
 
-/** Which sets each op has kernels of its own for; any other set runs the next lower one. */
-const OWN_KERNELS: Record<NativeOp, { f32: readonly IsaName[]; bf16: readonly IsaName[] }> = {
-  conv2d: { f32: ['scalar', 'avx2', 'avx512'], bf16: ISAS },
+interface OwnKernels {
+  readonly f32: readonly IsaName[];
+  readonly bf16: readonly IsaName[];
+  /** Those of f32 unless there are others. */
+  readonly u8?: readonly IsaName[];
+}
+
+/** Which sets each op has kernels of its own for, by input; any other runs the next lower one. */
+const OWN_KERNELS: Record<NativeOp, OwnKernels> = {
+  conv2d: { f32: ['scalar', 'avx2', 'avx512'], bf16: [...VECTORS, 'amx'], u8: ISAS },
   attention: { f32: VECTORS, bf16: VECTORS },
   groupNorm: { f32: VECTORS, bf16: VECTORS },
   layerNorm: { f32: VECTORS, bf16: VECTORS },
@@ -24,11 +39,15 @@ const OWN_KERNELS: Record<NativeOp, { f32: readonly IsaName[]; bf16: readonly Is
   timestepEmbedding: { f32: PORTABLE, bf16: PORTABLE },
 };
 
-/** The set whose kernel must run when `asked` is asked for. */
+/**
+ * The set whose kernel must run when `asked` is asked for. Sets below it may still be missing:
+ * AVX-VNNI is younger than AVX-512.
+ */
 export function expectedIsa(op: NativeOp, dtype: DType, asked: IsaName): IsaName {
-  const own = OWN_KERNELS[op][dtype === 'bf16' ? 'bf16' : 'f32'];
+  const { f32, bf16, u8 = f32 } = OWN_KERNELS[op];
+  const own = dtype === 'bf16' ? bf16 : dtype === 'u8' ? u8 : f32;
   const limit = ISAS.indexOf(asked);
-  return own.findLast((isa) => ISAS.indexOf(isa) <= limit)!;
+  return own.findLast((isa) => ISAS.indexOf(isa) <= limit && cannotTest(isa) === undefined)!;
 }
 
 /** Why this machine cannot test `isa`, or undefined when it can, by emulation or for real. */

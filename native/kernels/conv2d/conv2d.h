@@ -43,7 +43,8 @@ struct Conv2dProblem {
   Store store = Store::floating;
   // Codes stand for (code - zero) * scale: those of x, of skip and of the result.
   float input_scale = 1.0f, skip_scale = 1.0f, quantize_scale = 1.0f;
-  std::int32_t input_zero = 0, skip_zero = 0, quantize_zero = 0;
+  std::int32_t input_zero = 0, skip_zero = 0;
+  float quantize_zero = 0.0f;
 
   // out = (activation(sum + bias + row_bias) + residual) * output_scale.
   // geglu: the weights hold [values | gates]; out = value * gelu(gate), half as many columns.

@@ -144,7 +144,7 @@ template <class F, class Output, Activation activation, class Sum>
 void finish_tile(const Conv2dProblem& problem, const Conv2dOperands& operands,
                  const TileOutput<Sum>& tile) {
   const Scales<F> scales{F::splat(problem.output_scale), F::splat(1.0f / problem.quantize_scale),
-                         F::splat(static_cast<float>(problem.quantize_zero))};
+                         F::splat(problem.quantize_zero)};
   const std::int64_t out_columns = problem.out_columns();
   const std::int64_t whole = tile.columns / F::width * F::width;
   const int rest = static_cast<int>(tile.columns - whole);

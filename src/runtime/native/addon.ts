@@ -13,7 +13,14 @@ export interface NativeProgram {
   readonly [kind]: 'program';
 }
 
-export type IsaName = 'scalar' | 'avx2' | 'avx512' | 'avx512_vnni_bf16' | 'amx';
+export type IsaName =
+  | 'scalar'
+  | 'avx2'
+  | 'avx2_vnni'
+  | 'avx512'
+  | 'avx512_vnni'
+  | 'avx512_vnni_bf16'
+  | 'amx';
 
 export interface IsaInfo {
   readonly name: IsaName;
