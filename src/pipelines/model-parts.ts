@@ -1,15 +1,17 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
+import { openCheckpoint } from '../io/checkpoint.ts';
 import { ClipTokenizer, loadClipTokenizer } from '../io/clip-tokenizer.ts';
 import { resolveModel } from '../io/hub.ts';
 import { asIoError } from '../io/io-error.ts';
-import { readText } from '../io/json-file.ts';
+import { type JsonObject, readJsonObject, readText } from '../io/json-file.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
 import { openModelFolder } from '../io/model-folder.ts';
 import { openSingleFile, type SingleFilePrediction } from '../io/single-file.ts';
 import type { TensorSource } from '../io/tensor-source.ts';
 import { readTokenizerFiles } from '../io/tokenizer-files.ts';
+import { QUANTIZATION_JSON, QUANTIZED_TENSORS } from '../quantization/quantized-model.ts';
 import { parseSchedulerJson, type SchedulerJson } from '../schedulers/index.ts';
 
 export interface PartsOptions {
@@ -31,9 +33,23 @@ export interface ModelParts {
   schedulerConfig(): Promise<SchedulerJson>;
   weights(component: WeightedComponent): Promise<TensorSource>;
   tokenizer(): Promise<ClipTokenizer>;
+  /** What `bookend quantize` added to the U-Net; undefined where it did not. */
+  quantization(): Promise<QuantizationFiles | undefined>;
   /** Closes the files of all weights that were opened; their tensors cannot be read any more. */
   close(): Promise<void>;
 }
+
+/** The two files that make a U-Net a quantized one, not yet checked against each other. */
+export interface QuantizationFiles {
+  readonly json: JsonObject;
+  readonly tensors: TensorSource;
+  /** Paths, for messages. */
+  readonly jsonPath: string;
+  readonly tensorsPath: string;
+}
+
+/** Name of a single-file checkpoint inside the folder that quantizing it makes. */
+export const SINGLE_FILE = 'model.safetensors';
 
 /**
  * Opens a model by path (folder or single file) or hub id.
@@ -45,7 +61,37 @@ export async function openModelParts(
   options: PartsOptions = {},
 ): Promise<ModelParts> {
   const { kind, path } = await resolveModel(reference, options);
-  return kind === 'folder' ? folderParts(path, options) : fileParts(path, options);
+  if (kind === 'file') return fileParts(path, options);
+  if (await isQuantizedSingleFile(path)) {
+    const tokenizer = options.tokenizer ?? join(path, 'tokenizer');
+    return fileParts(join(path, SINGLE_FILE), { ...options, tokenizer }, join(path, 'unet'));
+  }
+  return folderParts(path, options);
+}
+
+async function isQuantizedSingleFile(path: string): Promise<boolean> {
+  const there = (name: string) => exists(join(path, name));
+  if (await there('model_index.json')) return false;
+  return (await there(SINGLE_FILE)) && (await there(`unet/${QUANTIZATION_JSON}`));
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** The files of a quantized U-Net in `folder`, which is undefined where there can be none. */
+async function openQuantization(
+  folder: string | undefined,
+  opened: TensorSource[],
+): Promise<QuantizationFiles | undefined> {
+  if (folder === undefined) return undefined;
+  const jsonPath = join(folder, QUANTIZATION_JSON);
+  if (!(await exists(jsonPath))) return undefined;
+  const json = await readJsonObject(jsonPath);
+  const tensorsPath = join(folder, QUANTIZED_TENSORS);
+  const tensors = await openCheckpoint(tensorsPath);
+  opened.push(tensors);
+  return { json, tensors, jsonPath, tensorsPath };
 }
 
 // Read as text: Python writes -Infinity into it, which is no JSON.
@@ -70,6 +116,7 @@ async function folderParts(path: string, options: PartsOptions): Promise<ModelPa
       return source;
     },
     tokenizer: async () => loadClipTokenizer(folder.componentPath('tokenizer')),
+    quantization: () => openQuantization(folder.componentPath('unet'), opened),
     close: async () => {
       await Promise.all(opened.map((source) => source.close()));
     },
@@ -88,9 +135,14 @@ function refuseOption(path: string, layout: string, options: Record<string, unkn
 
 const FILE_PARTS = new Set(['unet', 'vae', 'text_encoder', 'tokenizer', 'scheduler']);
 
-async function fileParts(path: string, options: PartsOptions): Promise<ModelParts> {
+async function fileParts(
+  path: string,
+  options: PartsOptions,
+  quantizedFolder?: string,
+): Promise<ModelParts> {
   refuseOption(path, 'a single file', { variant: options.variant });
   const file = await openSingleFile(path, options);
+  const opened: TensorSource[] = [];
   return {
     origin: path,
     has: (component) => FILE_PARTS.has(component),
@@ -102,7 +154,10 @@ async function fileParts(path: string, options: PartsOptions): Promise<ModelPart
       // OpenCLIP, the text encoder of 2.x, pads with id 0, which is "!" in CLIP's vocabulary.
       return new ClipTokenizer(file.family === 'sd-2' ? { ...files, padToken: '!' } : files);
     },
-    close: () => file.close(),
+    quantization: () => openQuantization(quantizedFolder, opened),
+    close: async () => {
+      await Promise.all([file, ...opened].map((source) => source.close()));
+    },
   };
 }
 
@@ -114,7 +169,8 @@ const VOCABULARIES = [
   ['CompVis/stable-diffusion-v1-4', 'tokenizer'],
 ] as const;
 
-async function tokenizerFolder(file: string, { tokenizer }: PartsOptions): Promise<string> {
+/** Where CLIP's vocabulary for a single file is. @throws BookendError `not-found` */
+export async function tokenizerFolder(file: string, { tokenizer }: PartsOptions): Promise<string> {
   if (tokenizer !== undefined) return tokenizer;
   for (const [id, subfolder] of VOCABULARIES) {
     const folder = await cachedFolder(id, subfolder);

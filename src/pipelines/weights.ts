@@ -3,9 +3,14 @@ import type { StoredDType } from '../io/safetensors-header.ts';
 import type { TensorSource } from '../io/tensor-source.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 
-const MAPPABLE: Partial<Record<StoredDType, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+const MAPPABLE: Partial<Record<StoredDType, DType>> = {
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+  I8: 's8',
+};
 
-/** A checkpoint's tensors as a backend wants them: floating types it can map, others read first. */
+/** A checkpoint's tensors as a backend wants them: types it can map, others read first. */
 export function weightsOf(source: TensorSource): WeightSource {
   return {
     names: () => source.names(),
