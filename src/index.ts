@@ -18,6 +18,8 @@ export type { LoadOptions } from './pipelines/load.ts';
 export type {
   GenerationResult,
   Precision,
+  PrecisionOptions,
+  PrecisionPrediction,
   PromptRequest,
   RunRequest,
   StepEnd,

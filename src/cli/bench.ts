@@ -20,7 +20,7 @@ import {
 } from '../models/unet-2d-condition-config.ts';
 import { inferencePasses, type Pass, runPasses } from '../passes/index.ts';
 import { quantizeLayers } from '../passes/quantize-layers.ts';
-import { bestPrecision } from '../pipelines/best-precision.ts';
+import { bestPrecision } from '../pipelines/cpu-precision.ts';
 import { openModelParts } from '../pipelines/model-parts.ts';
 import { requireExtent } from '../pipelines/request.ts';
 import { weightsOf } from '../pipelines/weights.ts';

@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
-import type { HighPrecision } from '../pipelines/request.ts';
+import type { PrecisionOptions } from '../pipelines/request.ts';
 import { type SchedulerName, schedulerNames } from '../schedulers/index.ts';
 import { EMBEDDED_MODEL } from './models.ts';
 import { numberBetween, wholeNumber } from './options.ts';
 
-export interface GenerateOptions {
+export interface GenerateOptions extends PrecisionOptions {
   readonly model: string;
-  readonly precision?: HighPrecision;
+  readonly schedule?: string;
   readonly steps: number;
   readonly guidance: number;
   readonly seed?: number;
@@ -69,16 +69,35 @@ export function addGenerateOptions(command: Command): Command {
     .addOption(
       new Option('--prediction <type>', 'what a single-file U-Net predicts').choices(PREDICTIONS),
     );
+  addPrecisionOptions(command);
   command
     .optionsGroup('On this machine:')
-    .addOption(
-      new Option('-p, --precision <name>', "to compute in (default: the CPU's best)").choices([
-        'fp32',
-        'bf16',
-      ]),
-    )
     .option('--threads <n>', 'to compute with (default: one for each core)', wholeNumber(1))
     .option('-o, --out <file>', 'a PNG; several images are numbered', 'bookend.png')
     .option('--json', 'print one JSON object as the last line');
   return command;
+}
+
+const PRECISIONS = ['fp32', 'bf16', 'int8', 'mixed', 'auto'];
+
+/** The last three precisions and what goes with them are for models that quantize has made. */
+function addPrecisionOptions(command: Command): void {
+  command
+    .optionsGroup('In which precision (int8, mixed and auto take a model from bookend quantize):')
+    .addOption(
+      new Option('-p, --precision <name>', "to compute in (default: the CPU's best)").choices(
+        PRECISIONS,
+      ),
+    )
+    .option(
+      '-k, --high-precision-steps <k>',
+      'mixed: first and last steps that are not INT8 (default: 5)',
+      wholeNumber(0),
+    )
+    .option(
+      '--schedule <list>',
+      'by step, as in bf16x5,int8x*,bf16x5, or by noise level σ, as in int8@0.5..7,bf16',
+    )
+    .option('--max-seconds <s>', 'auto: the steps may take so long', numberBetween(0, 1e6))
+    .option('--min-psnr <dB>', 'auto: as near to the image without INT8', numberBetween(0, 1e6));
 }

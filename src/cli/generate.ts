@@ -4,12 +4,22 @@ import { BookendError } from '../core/errors.ts';
 import { readImage } from '../io/image.ts';
 import type { Image } from '../io/image-data.ts';
 import { writePng } from '../io/png.ts';
+import { hasIntegerProducts } from '../pipelines/cpu-precision.ts';
 import { imageToImage } from '../pipelines/image-to-image.ts';
 import { inpaint } from '../pipelines/inpaint.ts';
 import { type LoadedModel, loadModel } from '../pipelines/load.ts';
-import type { GenerationResult, StepEnd, TileDecoded } from '../pipelines/request.ts';
+import { precisionSchedule } from '../pipelines/precision-plan.ts';
+import type {
+  GenerationResult,
+  PrecisionOptions,
+  PrecisionPrediction,
+  StepEnd,
+  TileDecoded,
+} from '../pipelines/request.ts';
 import { textToImage } from '../pipelines/text-to-image.ts';
 import { unconditional } from '../pipelines/unconditional.ts';
+import { formatSchedule, usesInt8 } from '../quantization/precision-schedule.ts';
+import { resolveIsa } from '../runtime/native/cpu.ts';
 import { addGenerateOptions, type GenerateOptions } from './generate-options.ts';
 import { formatParameters, imagePath, requireWritable } from './image-files.ts';
 import { interruptSignal } from './interrupt.ts';
@@ -35,6 +45,7 @@ Examples:
   bookend generate "red apple" --seed 7 --out apple.png
   bookend generate "a fox in the snow" --model ./sd-1.5 --steps 30 --scheduler dpmpp-2m
   bookend generate "winter" --model ./sd-1.5 --image photo.jpg --strength 0.6
+  bookend generate "a fox" --model ./sd-1.5-int8 --precision mixed --high-precision-steps 5
   bookend generate "a hat" --model ./sd-1.5 --image photo.jpg --mask head.png
 
 Paths of the images go to stdout, progress to stderr. Exit status: 0 done, 1 failed, 2 wrong usage,
@@ -49,18 +60,31 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
     note(`Loading ${options.model}`);
     model = await loadModel(await resolveModel(options.model), {
       precision: options.precision,
+      highPrecisionSteps: options.highPrecisionSteps,
+      schedule: options.schedule,
+      maxSeconds: options.maxSeconds,
+      minPsnr: options.minPsnr,
       variant: options.variant,
       tokenizer: options.tokenizer,
       predictionType: options.prediction,
       download: options.download,
       threads: options.threads,
     });
+    warnOfSlowInt8(options);
     const result = await run(model, prompt, pictures, options, interrupt.signal);
     await save(result, model, prompt, options);
   } finally {
     interrupt.dispose();
     await model?.dispose();
   }
+}
+
+/** INT8 is exact everywhere, and a waste of time where the CPU has no instruction for it. */
+function warnOfSlowInt8(options: PrecisionOptions): void {
+  if (hasIntegerProducts() || !usesInt8(precisionSchedule(options))) return;
+  note(
+    `Warning: ${resolveIsa()} kernels have no integer dot product, so INT8 steps are exact but hardly faster than the others; see bookend doctor.`,
+  );
 }
 
 async function run(
@@ -160,7 +184,8 @@ async function save(
   prompt: string,
   options: GenerateOptions,
 ): Promise<void> {
-  const { images, seeds, schedule, timings, peakMemory } = result;
+  const { images, seeds, schedule, prediction, timings, peakMemory } = result;
+  const precision = formatSchedule(schedule);
   const files: string[] = [];
   for (const [i, image] of images.entries()) {
     const file = imagePath(options.out, i, images.length);
@@ -174,7 +199,7 @@ async function save(
       width: image.width,
       height: image.height,
       model: basename(model.model.origin),
-      precision: schedule[0],
+      precision,
       strength: options.image ? (options.strength ?? (options.mask ? 1 : 0.8)) : undefined,
     });
     await writePng(file, image, { parameters });
@@ -182,10 +207,17 @@ async function save(
     if (!options.json) print(file);
   }
   if (options.json) {
-    printJson({ images: files, seed: seeds[0], seeds, schedule, timings, peakMemory });
+    const [seed] = seeds;
+    printJson({ images: files, seed, seeds, schedule, prediction, timings, peakMemory });
   } else {
     const memory = (peakMemory / 2 ** 20).toFixed(0);
     const seconds = formatDuration(timings.total);
-    note(`Seed ${seeds[0]}, ${schedule[0]}, ${seconds} in all, peak memory ${memory} MiB`);
+    if (prediction) note(describePrediction(prediction));
+    note(`Seed ${seeds[0]}, ${precision}, ${seconds} in all, peak memory ${memory} MiB`);
   }
+}
+
+function describePrediction({ psnr, seconds }: PrecisionPrediction): string {
+  const quality = psnr === undefined ? 'no INT8' : `${psnr.toFixed(1)} dB`;
+  return `Expected ${quality} and ${formatDuration(seconds)} for the steps`;
 }

@@ -44,6 +44,7 @@ export interface ParametersText {
   readonly width: number;
   readonly height: number;
   readonly model: string;
+  /** As `formatSchedule` writes it. */
   readonly precision: string;
   readonly strength?: number;
 }
@@ -60,6 +61,11 @@ const SAMPLERS: Readonly<Record<string, string>> = {
   lcm: 'LCM',
 };
 
+/** A1111's way with values that hold what separates settings. */
+function quoted(value: string): string {
+  return value.includes(',') ? JSON.stringify(value) : value;
+}
+
 /** How the A1111 web interface records an image, for tools that read its `parameters` text. */
 export function formatParameters(text: ParametersText): string {
   const settings = [
@@ -70,7 +76,7 @@ export function formatParameters(text: ParametersText): string {
     ['Size', `${text.width}x${text.height}`],
     ['Model', text.model],
     ...(text.strength === undefined ? [] : [['Denoising strength', text.strength]]),
-    ['Precision', text.precision],
+    ['Precision', quoted(text.precision)],
     ['Version', 'Bookend'],
   ];
   const lines = [text.prompt];

@@ -6,15 +6,20 @@ import { guide, repeatForGuidance } from './guidance.ts';
 import type { LatentShape } from './latents.ts';
 import type { Precision } from './request.ts';
 import type { PromptEmbeddings } from './text-encoder.ts';
-import { UNet, type UNetOptions, type UNetRun } from './unet.ts';
+import { UNet, type UNetOptions } from './unet.ts';
+import type { UNetRun, UNetSize } from './unet-run.ts';
 
-/** A run to make the U-Net ready for. */
-export interface DenoiserPlan {
+/** What decides the size of a run. */
+export interface DenoiserSize {
   readonly shape: LatentShape;
   /** Length of the text. */
   readonly tokens: number;
   /** 1 or less: no guidance, and no negative prompt. */
   readonly guidanceScale: number;
+}
+
+/** A run to make the U-Net ready for. */
+export interface DenoiserPlan extends DenoiserSize {
   /** Of each model evaluation. */
   readonly timesteps: readonly number[];
   /** One for each of `timesteps`. */
@@ -46,16 +51,21 @@ export class Denoiser {
    * @throws BookendError as `UNet.prepare` does
    */
   async use<T>(plan: DenoiserPlan, body: (run: DenoiserRun) => Promise<T>): Promise<T> {
-    const { shape, tokens, timesteps, schedule } = plan;
-    const { height, width } = shape;
+    const { timesteps, schedule } = plan;
     const prompts = this.guides(plan.guidanceScale) ? 2 : 1;
-    const size = { batch: shape.batch * prompts, height, width, tokens };
+    const size = this.unetSize(plan);
     const run = await this.unet.prepare({ size, prompts, timesteps, schedule });
     try {
       return await body(new DenoiserRun(this.config, plan, prompts > 1, run));
     } finally {
       run.release();
     }
+  }
+
+  /** Guidance runs the batch twice over. */
+  unetSize({ shape, tokens, guidanceScale }: DenoiserSize): UNetSize {
+    const { batch, height, width } = shape;
+    return { batch: batch * (this.guides(guidanceScale) ? 2 : 1), height, width, tokens };
   }
 
   /** Whether a run at this scale needs the negative prompt as well. */

@@ -8,6 +8,7 @@ import { type GenerationResult, type PromptRequest, requireNumber } from './requ
 import {
   finish,
   latentShape,
+  planDenoiser,
   promptSettings,
   requirePlainModel,
   type StableDiffusion,
@@ -39,17 +40,15 @@ export async function imageToImage(
   const elapsed = startStopwatch();
   requirePlainModel(model);
   const settings = promptSettings(model, prompt, request);
-  const { seeds, guidanceScale, steps, eta } = settings;
+  const { seeds, steps, eta } = settings;
   const size = outputSize(model, request);
   const shape = latentShape(model, seeds.length, size.width, size.height);
   const startStep = firstStep(steps, request.strength ?? 0.8);
   const run = settings.scheduler.plan(steps, { startStep, eta, batchSize: seeds.length });
-  const schedule = run.timesteps.map(() => model.precision);
 
   const { signal, onStepEnd } = request;
   const pixels = await pixelBatch(request.image, size, seeds.length);
-  const { tokens } = settings.tokenized;
-  const plan = { shape, tokens, guidanceScale, timesteps: run.timesteps, schedule };
+  const plan = await planDenoiser(model, settings, shape, run, signal);
   const outcome = await model.denoiser.use(plan, async (unet) => {
     const encoding = startStopwatch();
     const embeddings = await model.textEncoder.encode(settings.tokenized, signal);
@@ -63,7 +62,7 @@ export async function imageToImage(
       predict: (input, step) => unet.predict(input, step, signal),
       run,
       noise,
-      schedule,
+      schedule: plan.schedule,
       onStepEnd,
       signal,
     });
@@ -71,7 +70,7 @@ export async function imageToImage(
   });
 
   const { latents, textEncode, seconds } = outcome;
-  const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
+  const account = { seeds, plan, textEncode, steps: seconds, elapsed };
   return finish(model, latents, shape, account, request);
 }
 

@@ -16,6 +16,7 @@ import {
   finish,
   isInpaintingModel,
   latentShape,
+  planDenoiser,
   promptSettings,
   type StableDiffusion,
 } from './stable-diffusion.ts';
@@ -51,20 +52,18 @@ export async function inpaint(
 ): Promise<GenerationResult> {
   const elapsed = startStopwatch();
   const settings = promptSettings(withoutRungeKutta(model), prompt, request);
-  const { seeds, guidanceScale, steps, eta } = settings;
+  const { seeds, steps, eta } = settings;
   const size = outputSize(model, request);
   const shape = latentShape(model, seeds.length, size.width, size.height);
   const strength = request.strength ?? 1;
   const startStep = firstStep(steps, strength);
   const run = settings.scheduler.plan(steps, { startStep, eta, batchSize: seeds.length });
-  const schedule = run.timesteps.map(() => model.precision);
   const aware = isInpaintingModel(model);
 
   const { signal, onStepEnd } = request;
   const pixels = await pixelBatch(request.image, size, seeds.length);
   const pixelMask = maskFor(request.mask, request.image, size);
-  const { tokens } = settings.tokenized;
-  const plan = { shape, tokens, guidanceScale, timesteps: run.timesteps, schedule };
+  const plan = await planDenoiser(model, settings, shape, run, signal);
   const outcome = await model.denoiser.use(plan, async (unet) => {
     const encoding = startStopwatch();
     const embeddings = await model.textEncoder.encode(settings.tokenized, signal);
@@ -91,7 +90,7 @@ export async function inpaint(
       predict: (input, step) => unet.predict(input, step, signal),
       run,
       noise,
-      schedule,
+      schedule: plan.schedule,
       afterStep: aware ? undefined : (sample, step) => putBack(sample, run, known, step),
       onStepEnd,
       signal,
@@ -100,7 +99,7 @@ export async function inpaint(
   });
 
   const { latents, textEncode, seconds } = outcome;
-  const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
+  const account = { seeds, plan, textEncode, steps: seconds, elapsed };
   return finish(model, latents, shape, account, request);
 }
 

@@ -13,6 +13,7 @@ import {
 import { buildUNet2DModel } from '../models/unet-2d.ts';
 import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
 import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
+import { usesInt8 } from '../quantization/precision-schedule.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
 import {
@@ -20,21 +21,24 @@ import {
   type SchedulerName,
   schedulerFromConfig,
 } from '../schedulers/index.ts';
-import { bestPrecision } from './best-precision.ts';
 import type { Compile } from './compiled-model.ts';
+import { bestPrecision } from './cpu-precision.ts';
 import { Denoiser } from './denoiser.ts';
 import { ImageAutoencoder } from './image-autoencoder.ts';
 import { type ModelParts, openModelParts, type PartsOptions } from './model-parts.ts';
-import { type HighPrecision, inferencePrecision } from './request.ts';
+import { precisionSchedule } from './precision-plan.ts';
+import { type HighPrecision, inferencePrecision, type PrecisionOptions } from './request.ts';
 import type { StableDiffusion } from './stable-diffusion.ts';
 import { TextEncoder } from './text-encoder.ts';
 import type { UnconditionalDiffusion } from './unconditional.ts';
 import { UNet } from './unet.ts';
 import { weightsOf } from './weights.ts';
 
-export interface LoadOptions extends PartsOptions {
-  /** What the networks compute in; by default BF16 where the CPU has instructions for it. */
-  readonly precision?: HighPrecision;
+/**
+ * The precision is that of requests that do not say; `fp32` and `bf16` are also that of the text
+ * encoder and the autoencoder, which otherwise take the high precision.
+ */
+export interface LoadOptions extends PartsOptions, PrecisionOptions {
   /** One per core by default, or what BOOKEND_THREADS says. */
   readonly threads?: number;
 }
@@ -60,12 +64,14 @@ export async function loadModel(
   reference: string,
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
+  const schedule = precisionSchedule(options);
   const parts = await openModelParts(reference, options);
   const loader = new Loader(parts, options);
   try {
     const loaded = await ((await isUnconditional(parts))
       ? loader.unconditional()
       : loader.stableDiffusion());
+    if (usesInt8(schedule)) unetOf(loaded.model).requireInt8();
     const schedulerName = schedulerFromConfig(loaded.model.schedulerConfig).name;
     return { ...loaded, schedulerName, dispose: () => loaded.model.dispose() };
   } catch (error) {
@@ -74,16 +80,23 @@ export async function loadModel(
   }
 }
 
+function unetOf(model: StableDiffusion | UnconditionalDiffusion): UNet {
+  return 'denoiser' in model ? model.denoiser.unet : model.unet;
+}
+
 /** Builds the networks of one model. */
 class Loader {
   readonly #parts: ModelParts;
   readonly #precision: HighPrecision;
+  readonly #precisionOptions: PrecisionOptions;
   readonly #threads: number | undefined;
 
-  constructor(parts: ModelParts, { precision, threads }: LoadOptions) {
+  constructor(parts: ModelParts, options: LoadOptions) {
+    const { precision } = options;
     this.#parts = parts;
-    this.#precision = precision ?? bestPrecision();
-    this.#threads = threads;
+    this.#precision = precision === 'fp32' || precision === 'bf16' ? precision : bestPrecision();
+    this.#precisionOptions = options;
+    this.#threads = options.threads;
   }
 
   async stableDiffusion() {
@@ -104,6 +117,7 @@ class Loader {
     const model: StableDiffusion = {
       origin: parts.origin,
       precision: this.#precision,
+      precisionOptions: this.#precisionOptions,
       textEncoder,
       denoiser,
       autoencoder,
@@ -121,7 +135,7 @@ class Loader {
     const unet = new UNet((size) => buildUNet2DModel(config, size), compile, { origin });
     const model: UnconditionalDiffusion = {
       origin: parts.origin,
-      precision: this.#precision,
+      precisionOptions: this.#precisionOptions,
       config,
       unet,
       schedulerConfig: await parts.schedulerConfig(),

@@ -14,6 +14,39 @@ export function inferencePrecision(precision: HighPrecision): InferencePrecision
   return precision === 'fp32' ? 'f32' : 'bf16';
 }
 
+/** Which precision the U-Net computes in, and when. */
+export interface PrecisionOptions {
+  /**
+   * By default BF16 where the CPU has instructions for it, else FP32: the high precision.
+   *
+   * - `int8` and those below need a model that `bookend quantize` has made.
+   * - `mixed`: high precision for the first and the last `highPrecisionSteps`, INT8 between.
+   * - `auto`: the fastest schedule of `minPsnr`, or the best within `maxSeconds`.
+   */
+  readonly precision?: Precision | 'mixed' | 'auto';
+  /** For `mixed`, 5 by default; counts model evaluations. */
+  readonly highPrecisionSteps?: number;
+  /**
+   * Instead of `precision`: one for each model evaluation (PNDM has more of them than steps and
+   * image-to-image fewer), or a text. `bf16x5,int8x*,bf16x5` counts, `*` being what is left over;
+   * `int8@0.5..7,bf16` goes by ranges from ≤ σ < to of the noise's standard deviation beside a
+   * signal of factor one, either end of which may be left out, and a precision for the rest.
+   */
+  readonly schedule?: string | readonly Precision[];
+  /** For `auto`: seconds that all denoising steps together may take. */
+  readonly maxSeconds?: number;
+  /** For `auto`: dB to the image of high precision, on average over prompts. */
+  readonly minPsnr?: number;
+}
+
+/** What `auto` expects of the schedule that it chose. */
+export interface PrecisionPrediction {
+  /** dB to the image of high precision; absent where no step runs in INT8. */
+  readonly psnr?: number;
+  /** Of all denoising steps together. */
+  readonly seconds: number;
+}
+
 /** Told after every model evaluation. */
 export interface StepEnd {
   /** Counts from 0. */
@@ -36,10 +69,11 @@ export interface TileDecoded {
 }
 
 /**
- * What every kind of run takes. Names and defaults are those of diffusers' Stable Diffusion
+ * What every kind of run takes; a precision or schedule given here goes before the one that the
+ * pipeline was loaded with. Names and defaults are those of diffusers' Stable Diffusion
  * pipelines, in camelCase.
  */
-export interface RunRequest {
+export interface RunRequest extends PrecisionOptions {
   /** Steps of the scheduler, 50 by default. */
   readonly numInferenceSteps?: number;
   /** A number from 0 to 2^53 − 1; image i uses seed + i. Random by default, and reported. */
@@ -67,6 +101,7 @@ export interface PromptRequest extends RunRequest {
 
 /** Seconds. */
 export interface Timings {
+  /** The text, and what of the U-Net follows from text and timesteps alone. */
   readonly textEncode: number;
   readonly steps: readonly number[];
   readonly decode: number;
@@ -79,6 +114,8 @@ export interface GenerationResult {
   readonly seeds: readonly number[];
   /** The precision of each model evaluation. */
   readonly schedule: readonly Precision[];
+  /** There for `auto`. */
+  readonly prediction?: PrecisionPrediction;
   readonly timings: Timings;
   /** Largest resident size of the process so far, in bytes. */
   readonly peakMemory: number;

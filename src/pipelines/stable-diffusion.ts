@@ -1,14 +1,23 @@
 import { BookendError, throwIfAborted } from '../core/errors.ts';
 import { type Image, imageOfFloats } from '../io/image-data.ts';
+import type { PrecisionSchedule } from '../quantization/precision-schedule.ts';
+import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
-import { createScheduler, type Scheduler, schedulerFromConfig } from '../schedulers/index.ts';
-import type { Denoiser } from './denoiser.ts';
+import {
+  createScheduler,
+  type Scheduler,
+  type SchedulerRun,
+  schedulerFromConfig,
+} from '../schedulers/index.ts';
+import type { Denoiser, DenoiserPlan } from './denoiser.ts';
 import type { ImageAutoencoder, PixelBatch } from './image-autoencoder.ts';
 import type { LatentShape } from './latents.ts';
+import { precisionSchedule, type ResolvedPrecision, resolvePrecision } from './precision-plan.ts';
 import {
   type GenerationResult,
-  type Precision,
+  type HighPrecision,
+  type PrecisionOptions,
   type PromptRequest,
   requireExtent,
   requireNumber,
@@ -22,7 +31,12 @@ import type { TextEncoder, TokenizedPrompts } from './text-encoder.ts';
 export interface StableDiffusion {
   /** Where it was loaded from. */
   readonly origin: string;
-  readonly precision: Precision;
+  /** Of text encoder and autoencoder. */
+  readonly precision: HighPrecision;
+  /** What it was loaded with, for requests that do not say. */
+  readonly precisionOptions: PrecisionOptions;
+  /** Of a quantized model, where it was measured. */
+  readonly sensitivity?: PrecisionSensitivity;
   readonly textEncoder: TextEncoder;
   readonly denoiser: Denoiser;
   readonly autoencoder: ImageAutoencoder;
@@ -39,6 +53,7 @@ export interface PromptSettings {
   readonly eta: number;
   readonly seeds: readonly number[];
   readonly scheduler: Scheduler;
+  readonly precision: PrecisionSchedule;
 }
 
 const MAX_STEPS = 1000;
@@ -67,7 +82,33 @@ export function promptSettings(
     scheduler: request.scheduler
       ? createScheduler(request.scheduler, model.schedulerConfig)
       : schedulerFromConfig(model.schedulerConfig),
+    precision: precisionSchedule(model.precisionOptions, request),
   };
+}
+
+/**
+ * What the denoiser needs to know of a run: above all, which precision it takes at which step.
+ *
+ * @throws BookendError as `resolvePrecision` does
+ */
+export async function planDenoiser(
+  { origin, sensitivity, denoiser }: StableDiffusion,
+  settings: PromptSettings,
+  shape: LatentShape,
+  run: SchedulerRun,
+  signal?: AbortSignal,
+): Promise<DenoiserPlan & ResolvedPrecision> {
+  const { guidanceScale, tokenized, scheduler, precision } = settings;
+  const { unet } = denoiser;
+  const size = { shape, tokens: tokenized.tokens, guidanceScale };
+  const resolved = await resolvePrecision(precision, scheduler, run, {
+    origin,
+    sensitivity,
+    requireInt8: () => unet.requireInt8(),
+    measure: (timestep, wanted) =>
+      unet.stepSeconds(denoiser.unetSize(size), timestep, wanted, signal),
+  });
+  return { ...size, timesteps: run.timesteps, ...resolved };
 }
 
 /** Whether the U-Net is shown a mask and a masked image beside the sample. @throws `unsupported` */
@@ -115,7 +156,7 @@ export async function finish(
   shape: LatentShape,
   account: {
     readonly seeds: readonly number[];
-    readonly schedule: readonly Precision[];
+    readonly plan: ResolvedPrecision;
     readonly textEncode: number;
     readonly steps: readonly number[];
     readonly elapsed: () => number;
@@ -129,7 +170,8 @@ export async function finish(
   return {
     images,
     seeds: account.seeds,
-    schedule: account.schedule,
+    schedule: account.plan.schedule,
+    prediction: account.plan.prediction,
     timings: {
       textEncode: account.textEncode,
       steps: account.steps,

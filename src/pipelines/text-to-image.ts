@@ -4,6 +4,7 @@ import type { GenerationResult, PromptRequest } from './request.ts';
 import {
   finish,
   latentShape,
+  planDenoiser,
   promptSettings,
   requirePlainModel,
   type StableDiffusion,
@@ -29,14 +30,12 @@ export async function textToImage(
   const elapsed = startStopwatch();
   requirePlainModel(model);
   const settings = promptSettings(model, prompt, request);
-  const { seeds, guidanceScale, steps, eta } = settings;
+  const { seeds, steps, eta } = settings;
   const shape = latentShape(model, seeds.length, request.width, request.height);
   const run = settings.scheduler.plan(steps, { eta, batchSize: seeds.length });
-  const schedule = run.timesteps.map(() => model.precision);
 
   const { signal, onStepEnd } = request;
-  const { tokens } = settings.tokenized;
-  const plan = { shape, tokens, guidanceScale, timesteps: run.timesteps, schedule };
+  const plan = await planDenoiser(model, settings, shape, run, signal);
   const outcome = await model.denoiser.use(plan, async (unet) => {
     const encoding = startStopwatch();
     const embeddings = await model.textEncoder.encode(settings.tokenized, signal);
@@ -49,7 +48,7 @@ export async function textToImage(
       predict: (input, step) => unet.predict(input, step, signal),
       run,
       noise,
-      schedule,
+      schedule: plan.schedule,
       onStepEnd,
       signal,
     });
@@ -57,6 +56,6 @@ export async function textToImage(
   });
 
   const { latents, textEncode, seconds } = outcome;
-  const account = { seeds, schedule, textEncode, steps: seconds, elapsed };
+  const account = { seeds, plan, textEncode, steps: seconds, elapsed };
   return finish(model, latents, shape, account, request);
 }

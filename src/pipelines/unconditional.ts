@@ -1,14 +1,16 @@
 import { BookendError } from '../core/errors.ts';
 import { tensor } from '../core/tensor.ts';
 import type { UNet2DConfig } from '../models/unet-2d-config.ts';
+import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
 import { createScheduler, schedulerFromConfig } from '../schedulers/index.ts';
 import { denoise } from './denoise.ts';
 import { ImageNoise } from './latents.ts';
+import { precisionSchedule, resolvePrecision } from './precision-plan.ts';
 import {
   type GenerationResult,
-  type Precision,
+  type PrecisionOptions,
   type RunRequest,
   requireNumber,
   requireWhole,
@@ -21,7 +23,10 @@ import type { UNet } from './unet.ts';
 /** A pixel-space diffusion model without a prompt (DDPM, DDIM). */
 export interface UnconditionalDiffusion {
   readonly origin: string;
-  readonly precision: Precision;
+  /** What it was loaded with, for requests that do not say. */
+  readonly precisionOptions: PrecisionOptions;
+  /** Of a quantized model, where it was measured. */
+  readonly sensitivity?: PrecisionSensitivity;
   readonly config: UNet2DConfig;
   readonly unet: UNet;
   readonly schedulerConfig: SchedulerJson;
@@ -42,19 +47,25 @@ export async function unconditional(
   const { numInferenceSteps = 50, eta = 0, signal } = request;
   const steps = requireWhole('numInferenceSteps', numInferenceSteps, 1, 1000);
   const seeds = seedsOf(request);
+  const precision = precisionSchedule(model.precisionOptions, request);
   const scheduler = request.scheduler
     ? createScheduler(request.scheduler, model.schedulerConfig)
     : schedulerFromConfig(model.schedulerConfig);
   const batch = seeds.length;
   const run = scheduler.plan(steps, { eta: requireNumber('eta', eta, 0, 1), batchSize: batch });
-  const schedule = run.timesteps.map(() => model.precision);
-
   const { height, width } = trainedSize(model);
   const size = { batch, height, width };
   const shape = { ...size, channels: model.config.inChannels };
   const noise = new ImageNoise(seeds, shape);
   const { timesteps } = run;
-  const unet = await model.unet.prepare({ size: { ...size, tokens: 0 }, timesteps, schedule });
+  const unetSize = { ...size, tokens: 0 };
+  const { schedule, prediction } = await resolvePrecision(precision, scheduler, run, {
+    origin: model.origin,
+    sensitivity: model.sensitivity,
+    requireInt8: () => model.unet.requireInt8(),
+    measure: (timestep, wanted) => model.unet.stepSeconds(unetSize, timestep, wanted, signal),
+  });
+  const unet = await model.unet.prepare({ size: unetSize, timesteps, schedule });
   const denoised = async () => {
     await unet.condition({}, signal);
     return denoise({
@@ -72,7 +83,7 @@ export async function unconditional(
 
   const images = imagesOf({ ...shape, data: latents });
   const timings = { textEncode: 0, steps: seconds, decode: 0, total: elapsed() };
-  return { images, seeds, schedule, timings, peakMemory: peakMemory() };
+  return { images, seeds, schedule, prediction, timings, peakMemory: peakMemory() };
 }
 
 function trainedSize({ config, origin }: UnconditionalDiffusion) {

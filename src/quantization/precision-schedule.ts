@@ -49,6 +49,23 @@ export interface AutoSchedule {
   readonly minPsnr?: number;
 }
 
+/** Whether any evaluation may run in INT8. */
+export function usesInt8(schedule: PrecisionSchedule): boolean {
+  switch (schedule.kind) {
+    case 'uniform':
+      return schedule.precision === 'int8';
+    case 'list':
+      return schedule.runs.some(({ precision }) => precision === 'int8');
+    case 'sigmas':
+      return [...schedule.ranges.map(({ precision }) => precision), schedule.otherwise].includes(
+        'int8',
+      );
+    case 'mixed':
+    case 'auto':
+      return true;
+  }
+}
+
 /** The noise levels of a run's model evaluations, in order. */
 export type NoiseLevels = readonly number[];
 

@@ -54,13 +54,17 @@ export function errorOfPsnr(psnr: number): number {
   return 10 ** (-psnr / 20);
 }
 
-/** Timesteps that each evaluation covers: to the next lower one; equal ones share theirs. */
+/**
+ * Timesteps that each evaluation covers: to the next lower one, and as many as before for the last,
+ * since samplers end in different ways; equal ones share theirs.
+ */
 export function coveredTimesteps(timesteps: readonly number[]): number[] {
   const levels = [...new Set(timesteps)].sort((a, b) => b - a);
+  const gaps = levels.slice(1).map((level, i) => levels[i] - level);
+  gaps.push(gaps.at(-1) ?? Math.max(levels[0], 1));
   return timesteps.map((timestep) => {
-    const next = levels[levels.indexOf(timestep) + 1] ?? 0;
     const sharers = timesteps.filter((other) => other === timestep).length;
-    return (timestep - next) / sharers;
+    return gaps[levels.indexOf(timestep)] / sharers;
   });
 }
 
