@@ -17,7 +17,7 @@ const SOURCE_LAYERS: Layers = [
   ['runtime'],
   ['nn'],
   ['models'],
-  ['quantization', 'training', 'evaluation'],
+  ['quantization', 'training', 'evaluation', 'onnx'],
   ['pipelines'],
   ['index.ts'],
   ['cli', 'server'],
