@@ -1,12 +1,10 @@
 import { type Tensor, tensor } from '../core/tensor.ts';
-import { buildUNet2DConditionModel } from '../models/unet-2d-condition.ts';
 import type { UNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
-import type { Compile } from './compiled-model.ts';
 import { guide, repeatForGuidance } from './guidance.ts';
 import type { LatentShape } from './latents.ts';
 import type { Precision } from './request.ts';
 import type { PromptEmbeddings } from './text-encoder.ts';
-import { UNet, type UNetOptions } from './unet.ts';
+import type { UNet } from './unet.ts';
 import type { UNetRun, UNetSize } from './unet-run.ts';
 
 /** What decides the size of a run. */
@@ -39,10 +37,9 @@ export class Denoiser {
   readonly config: UNet2DConditionConfig;
   readonly unet: UNet;
 
-  /** `compile` takes graphs as they are, after all passes. */
-  constructor(config: UNet2DConditionConfig, compile: Compile, options: UNetOptions) {
+  constructor(config: UNet2DConditionConfig, unet: UNet) {
     this.config = config;
-    this.unet = new UNet((size) => buildUNet2DConditionModel(config, size), compile, options);
+    this.unet = unet;
   }
 
   /**

@@ -1,5 +1,6 @@
 import { BookendError } from '../core/errors.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
+import type { Graph } from '../ir/graph.ts';
 import { parseAutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
 import { checkParameters } from '../models/check-parameters.ts';
 import { parseCLIPTextConfig } from '../models/clip-text-model-config.ts';
@@ -11,13 +12,16 @@ import {
   unet2DParameters,
 } from '../models/parameters.ts';
 import { buildUNet2DModel } from '../models/unet-2d.ts';
+import { buildUNet2DConditionModel } from '../models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
 import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
 import { usesInt8 } from '../quantization/precision-schedule.ts';
+import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
 import {
   latentSchedulerJson,
+  type SchedulerJson,
   type SchedulerName,
   schedulerFromConfig,
 } from '../schedulers/index.ts';
@@ -27,11 +31,13 @@ import { Denoiser } from './denoiser.ts';
 import { ImageAutoencoder } from './image-autoencoder.ts';
 import { type ModelParts, openModelParts, type PartsOptions } from './model-parts.ts';
 import { precisionSchedule } from './precision-plan.ts';
+import { openQuantizedUNet, requireSameTimesteps } from './quantized-unet.ts';
 import { type HighPrecision, inferencePrecision, type PrecisionOptions } from './request.ts';
 import type { StableDiffusion } from './stable-diffusion.ts';
 import { TextEncoder } from './text-encoder.ts';
 import type { UnconditionalDiffusion } from './unconditional.ts';
 import { UNet } from './unet.ts';
+import type { UNetSize } from './unet-run.ts';
 import { weightsOf } from './weights.ts';
 
 /**
@@ -84,6 +90,15 @@ function unetOf(model: StableDiffusion | UnconditionalDiffusion): UNet {
   return 'denoiser' in model ? model.denoiser.unet : model.unet;
 }
 
+/** What tells one kind of U-Net from another. */
+interface UNetDescription {
+  readonly expected: ParameterShapes;
+  readonly build: (size: UNetSize) => Graph;
+  /** Any size that it can be built in. */
+  readonly example: UNetSize;
+  readonly schedulerConfig: SchedulerJson;
+}
+
 /** Builds the networks of one model. */
 class Loader {
   readonly #parts: ModelParts;
@@ -108,20 +123,27 @@ class Loader {
     const textParameters = clipTextModelParameters(text);
     const compileText = await this.#network('text_encoder', 'CLIPTextModel', textParameters);
     const unetParameters = unet2DConditionParameters(unet);
-    const compileUnet = await this.#unet('UNet2DConditionModel', unetParameters);
+    const schedulerConfig = latentSchedulerJson(await parts.schedulerConfig());
+    const { unet: network, sensitivity } = await this.#unet('UNet2DConditionModel', {
+      expected: unetParameters,
+      build: (size) => buildUNet2DConditionModel(unet, size),
+      example: { batch: 2, ...(unet.sampleSize ?? { height: 64, width: 64 }), tokens: 77 },
+      schedulerConfig,
+    });
     const compileVae = await this.#network('vae', 'AutoencoderKL', autoencoderKLParameters(vae));
     const textEncoder = new TextEncoder(await parts.tokenizer(), text, compileText);
-    const denoiser = new Denoiser(unet, compileUnet, { origin: parts.origin });
+    const denoiser = new Denoiser(unet, network);
     const autoencoder = new ImageAutoencoder(vae, compileVae);
     requireFittingWidths(parts.origin, text.width, unet.crossAttentionWidth);
     const model: StableDiffusion = {
       origin: parts.origin,
       precision: this.#precision,
       precisionOptions: this.#precisionOptions,
+      ...(sensitivity && { sensitivity }),
       textEncoder,
       denoiser,
       autoencoder,
-      schedulerConfig: latentSchedulerJson(await parts.schedulerConfig()),
+      schedulerConfig,
       dispose: () => this.#dispose([textEncoder, denoiser, autoencoder]),
     };
     return { kind: 'stable-diffusion' as const, model };
@@ -130,15 +152,21 @@ class Loader {
   async unconditional() {
     const parts = this.#parts;
     const config = parseUNet2DConfig(await parts.config('unet'));
-    const { origin } = parts;
-    const compile = await this.#unet('UNet2DModel', unet2DParameters(config));
-    const unet = new UNet((size) => buildUNet2DModel(config, size), compile, { origin });
+    const schedulerConfig = await parts.schedulerConfig();
+    const extent = 8 * 2 ** config.blockOutChannels.length;
+    const { unet, sensitivity } = await this.#unet('UNet2DModel', {
+      expected: unet2DParameters(config),
+      build: (size) => buildUNet2DModel(config, size),
+      example: { batch: 1, height: extent, width: extent, tokens: 0 },
+      schedulerConfig,
+    });
     const model: UnconditionalDiffusion = {
       origin: parts.origin,
       precisionOptions: this.#precisionOptions,
+      ...(sensitivity && { sensitivity }),
       config,
       unet,
-      schedulerConfig: await parts.schedulerConfig(),
+      schedulerConfig,
       dispose: () => this.#dispose([unet]),
     };
     return { kind: 'unconditional' as const, model };
@@ -155,10 +183,25 @@ class Loader {
     return (graph) => nativeBackend.compile(graph, weights, { precision, threads: this.#threads });
   }
 
-  /** Compiles graphs as they are: those of a U-Net have been through the passes of a precision. */
-  async #unet(model: string, expected: ParameterShapes): Promise<Compile> {
-    const weights = await this.#weights('unet', model, expected);
-    return (graph) => nativeBackend.compile(graph, weights, { passes: [], threads: this.#threads });
+  /** With INT8 where `bookend quantize` has made it; all its precisions share one source. */
+  async #unet(
+    name: string,
+    { expected, build, example, schedulerConfig }: UNetDescription,
+  ): Promise<{ readonly unet: UNet; readonly sensitivity?: PrecisionSensitivity }> {
+    const { origin } = this.#parts;
+    const original = await this.#weights('unet', name, expected);
+    const quantized = await openQuantizedUNet(this.#parts, build(example), original);
+    if (quantized) {
+      const { numTrainTimesteps } = schedulerFromConfig(schedulerConfig);
+      requireSameTimesteps(quantized.model, numTrainTimesteps, origin);
+    }
+    const weights = quantized?.weights ?? original;
+    const threads = this.#threads;
+    // The graphs have been through their passes.
+    const compile: Compile = (graph) =>
+      nativeBackend.compile(graph, weights, { passes: [], threads });
+    const unet = new UNet(build, compile, { origin, quantizer: quantized?.quantizer });
+    return { unet, sensitivity: quantized?.model.sensitivity };
   }
 
   /** A component's weights, checked. */

@@ -64,7 +64,7 @@ export class UNet {
     if (this.#quantizer) return this.#quantizer;
     throw new BookendError(
       'invalid-argument',
-      `${this.#origin} is not quantized, so there is no INT8 to run; make a model that is with \`bookend quantize ${this.#origin} --out DIR\`, or choose fp32 or bf16.`,
+      `${this.#origin} was not quantized for INT8 arithmetic; make a model that is with \`bookend quantize ${this.#origin} --out DIR\`, or choose fp32 or bf16.`,
     );
   }
 
