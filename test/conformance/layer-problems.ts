@@ -1,7 +1,9 @@
 import type { DType } from '../../src/core/dtype.ts';
+import type { QuantizationParams } from '../../src/core/quantization-params.ts';
 import type { Tensor } from '../../src/core/tensor.ts';
 import type { Value } from '../../src/ir/graph.ts';
 import { GraphBuilder } from '../../src/ir/graph-builder.ts';
+import type { EpilogueAttributes } from '../../src/ir/ops/epilogue.ts';
 import { expectLayer, type LayerData } from './layer-reference.ts';
 import type { LayerShape } from './layer-shapes.ts';
 import type { Problem, Trial } from './problem.ts';
@@ -10,16 +12,20 @@ import { noiseTensor } from './random.ts';
 const SAMPLES = 3000;
 
 export function layerProblem(shape: LayerShape): Problem {
-  const [batch, height, width] = outImage(shape);
-  const inner = shape.channels + (shape.skipChannels ?? 0);
-  const [kernelHeight, kernelWidth] = shape.kernel ?? [1, 1];
   return {
     name: shape.name,
     op: 'conv2d',
     dtypes: ['f32', 'bf16'],
-    flops: 2 * batch * height * width * inner * kernelHeight * kernelWidth * shape.outputs,
+    flops: layerFlops(shape),
     make: (dtype) => makeTrial(shape, dtype),
   };
+}
+
+export function layerFlops(shape: LayerShape): number {
+  const [batch, height, width] = outImage(shape);
+  const inner = shape.channels + (shape.skipChannels ?? 0);
+  const [kernelHeight, kernelWidth] = shape.kernel ?? [1, 1];
+  return 2 * batch * height * width * inner * kernelHeight * kernelWidth * shape.outputs;
 }
 
 function outImage({
@@ -70,17 +76,38 @@ export function layerData(shape: LayerShape, dtype: DType): LayerData {
   };
 }
 
-/** The graph of one layer over `data`, whose tensors are reshaped for a linear one. */
-export function layerGraph(shape: LayerShape, data: LayerData): Omit<Trial, 'expectation'> {
+/** How a layer's operands and results are stored, where that is not as `LayerData.x` is. */
+export interface LayerTypes {
+  readonly x?: QuantizationParams;
+  readonly skip?: QuantizationParams;
+  /** A parameter of its own path. */
+  readonly weightScale?: { readonly path: string; readonly data: Tensor };
+  /** The attributes that say so. */
+  readonly attributes?: Pick<EpilogueAttributes, 'floatType' | 'quantize' | 'keepFloat'>;
+}
+
+/**
+ * The graph of one layer over `data`, whose tensors are reshaped for a linear one. Its outputs are
+ * `out`, and `quantized` where the result is stored as codes.
+ */
+export function layerGraph(
+  shape: LayerShape,
+  data: LayerData,
+  types: LayerTypes = {},
+): Omit<Trial, 'expectation'> {
   const b = new GraphBuilder('layer');
   const inputs: Record<string, Tensor> = {};
   const parameters = new Map<string, Tensor>();
   const tokens = (t: Tensor): Tensor =>
     shape.linear ? { ...t, shape: [t.shape[0], t.shape[1] * t.shape[2], t.shape[3]] } : t;
-  const input = (name: string, value: Tensor | undefined): Value | undefined => {
+  const input = (
+    name: string,
+    value: Tensor | undefined,
+    quantization?: QuantizationParams,
+  ): Value | undefined => {
     if (!value) return undefined;
     inputs[name] = value;
-    return b.input(name, value.dtype, value.shape);
+    return b.input(name, value.dtype, value.shape, quantization);
   };
   const parameter = (path: string, value: Tensor | undefined): Value | undefined => {
     if (!value) return undefined;
@@ -91,19 +118,21 @@ export function layerGraph(shape: LayerShape, data: LayerData): Omit<Trial, 'exp
     ? { ...data.weight, shape: data.weight.shape.slice(0, 2) }
     : data.weight;
   const operands = {
-    x: input('x', tokens(data.x))!,
-    skip: input('skip', data.skip && tokens(data.skip)),
+    x: input('x', tokens(data.x), types.x)!,
+    skip: input('skip', data.skip && tokens(data.skip), types.skip),
     weight: parameter('weight', weight)!,
+    weightScale: types.weightScale && parameter(types.weightScale.path, types.weightScale.data),
     bias: parameter('bias', data.bias),
     rowBias: input('rowBias', data.rowBias),
     residual: input('residual', data.residual && tokens(data.residual)),
   };
   const { activation, outputScale, stride, upsample } = data;
   const padding = shape.padding ?? ([0, 0, 0, 0] as const);
-  const [out] = shape.linear
-    ? b.apply('linear', operands, { activation, outputScale })
-    : b.apply('conv2d', operands, { activation, outputScale, stride, padding, upsample });
-  b.output('out', out);
+  const attributes = { activation, outputScale, ...types.attributes };
+  const results = shape.linear
+    ? b.apply('linear', operands, attributes)
+    : b.apply('conv2d', operands, { ...attributes, stride, padding, upsample });
+  for (const result of results) b.output(result.dtype === 'u8' ? 'quantized' : 'out', result);
   return { graph: b.finish(), inputs, parameters };
 }
 

@@ -83,7 +83,12 @@ export function testProblem(problem: Problem): void {
   }
 }
 
-function check({ positions, expected, allowed }: Expectation, out: Tensor, what: string): void {
+/** Asserts that `out` is as expected. */
+export function check(
+  { positions, expected, allowed }: Expectation,
+  out: Tensor,
+  what: string,
+): void {
   const all = floats(out);
   const got = positions ? positions.map((position) => all[position]) : all;
   assert.equal(got.length, expected.length);
