@@ -9,6 +9,7 @@ import { addGenerateCommand } from './generate.ts';
 import { addInspectCommand } from './inspect.ts';
 import { packageRoot } from './models.ts';
 import { describeError, EXIT, exitStatus, note } from './output.ts';
+import { addQuantizeCommand } from './quantize.ts';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
 
@@ -18,7 +19,13 @@ const program = new Command('bookend')
   .showHelpAfterError('(bookend --help lists what there is)')
   .exitOverride();
 
-for (const add of [addGenerateCommand, addInspectCommand, addBenchCommand, addDoctorCommand]) {
+for (const add of [
+  addGenerateCommand,
+  addQuantizeCommand,
+  addInspectCommand,
+  addBenchCommand,
+  addDoctorCommand,
+]) {
   add(program);
 }
 for (const command of program.commands) command.exitOverride().showHelpAfterError(false);

@@ -20,13 +20,14 @@ export interface TimestepBucket {
 /** How a quantized model was made, for people and for making it again. */
 export interface QuantizationOrigin {
   readonly method: 'ptq';
-  readonly prompts: number;
+  /** Denoising runs that calibration learned from. */
+  readonly samples: number;
   readonly steps: number;
   readonly guidanceScale: number;
   readonly seed: number;
   readonly scheduler: string;
-  /** What calibration computed in. */
-  readonly precision: string;
+  /** The instruction set it computed with: others round differently. */
+  readonly isa: string;
 }
 
 /** What `unet/quantization.json` says: everything but the tensors. */
@@ -66,12 +67,12 @@ const schema = z.strictObject({
   config: z.unknown(),
   origin: z.strictObject({
     method: z.literal('ptq'),
-    prompts: z.int().min(0),
+    samples: z.int().min(0),
     steps: z.int().min(0),
     guidanceScale: z.number(),
     seed: z.int().min(0),
     scheduler: z.string().max(100),
-    precision: z.string().max(100),
+    isa: z.string().max(100),
   }),
   trainTimesteps: z.int().min(1).max(1_000_000),
   buckets: z.array(bucket).max(64),

@@ -1,0 +1,120 @@
+import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { BookendError } from '../core/errors.ts';
+import type { Tensor } from '../core/tensor.ts';
+import { writeAtomically } from '../io/atomic-write.ts';
+import { asIoError } from '../io/io-error.ts';
+import { filesBelow, linkFile } from '../io/link-files.ts';
+import { writeSafetensors } from '../io/safetensors.ts';
+import {
+  formatQuantizedUNet,
+  QUANTIZATION_JSON,
+  QUANTIZED_TENSORS,
+  type QuantizedUNet,
+} from '../quantization/quantized-model.ts';
+import { type PartsOptions, SINGLE_FILE, tokenizerFolder } from './model-parts.ts';
+
+/** Calibration under way; gone when the folder is complete. */
+const STATE = 'calibration.safetensors';
+const INDEX = 'model_index.json';
+const OWN_FILES: ReadonlySet<string> = new Set([
+  STATE,
+  join('unet', QUANTIZATION_JSON),
+  join('unet', QUANTIZED_TENSORS),
+]);
+
+/**
+ * The folder of a quantized model: every file of the original one, linked, and what quantization
+ * added. The index comes last, so that a folder which is not complete does not open as a model.
+ */
+export class QuantizedFolder {
+  readonly path: string;
+  readonly #source: string;
+  readonly #options: PartsOptions;
+
+  private constructor(path: string, source: string, options: PartsOptions) {
+    this.path = path;
+    this.#source = source;
+    this.#options = options;
+  }
+
+  /**
+   * Makes the folder, or takes up one that an earlier run left.
+   *
+   * @param source the model's folder or single file
+   * @throws BookendError `io`; `invalid-argument` where something else is in the folder
+   */
+  static async prepare(
+    path: string,
+    source: string,
+    options: PartsOptions = {},
+  ): Promise<QuantizedFolder> {
+    try {
+      await mkdir(join(path, 'unet'), { recursive: true });
+      const present = await readdir(path);
+      const ours = present.includes(STATE) || (await exists(join(path, 'unet', QUANTIZATION_JSON)));
+      if (
+        (await realpath(path)) === (await realpath(source)) ||
+        (!ours && (await holdsFiles(path)))
+      ) {
+        throw new BookendError(
+          'invalid-argument',
+          `${path} holds something else than a quantized model; name a folder that does not exist or is empty.`,
+        );
+      }
+    } catch (error) {
+      throw asIoError('write', path, error);
+    }
+    return new QuantizedFolder(path, source, options);
+  }
+
+  get statePath(): string {
+    return join(this.path, STATE);
+  }
+
+  /** @throws BookendError `io` */
+  async writeTensors(tensors: ReadonlyMap<string, Tensor>): Promise<number> {
+    const path = join(this.path, 'unet', QUANTIZED_TENSORS);
+    await writeSafetensors(path, tensors, { format: 'pt' });
+    return (await stat(path)).size;
+  }
+
+  async writeModel(model: QuantizedUNet): Promise<void> {
+    const path = join(this.path, 'unet', QUANTIZATION_JSON);
+    await writeAtomically(path, (handle) => handle.writeFile(formatQuantizedUNet(model)));
+  }
+
+  /** Links what the original has; from then on the folder is a model. */
+  async complete(): Promise<void> {
+    if ((await stat(this.#source)).isDirectory()) await this.#linkFolder();
+    else await this.#linkSingleFile();
+    await rm(this.statePath, { force: true });
+  }
+
+  async #linkFolder(): Promise<void> {
+    const files = (await filesBelow(this.#source)).filter(
+      (file) => !OWN_FILES.has(file) && file !== INDEX,
+    );
+    for (const file of files) await linkFile(join(this.#source, file), join(this.path, file));
+    // A folder with a single file in it, quantized before, has no index.
+    const index = join(this.#source, INDEX);
+    if (await exists(index)) await linkFile(index, join(this.path, INDEX));
+  }
+
+  async #linkSingleFile(): Promise<void> {
+    const tokenizer = await tokenizerFolder(this.#source, this.#options);
+    for (const file of await filesBelow(tokenizer)) {
+      const target = join(this.path, 'tokenizer', basename(file));
+      if (/\.(json|txt)$/.test(file)) await linkFile(join(tokenizer, file), target);
+    }
+    await linkFile(this.#source, join(this.path, SINGLE_FILE));
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+async function holdsFiles(path: string): Promise<boolean> {
+  return (await filesBelow(path)).length > 0;
+}
