@@ -1,27 +1,25 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import process, { exit, stdout } from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './bench.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addExportCommand } from './export.ts';
 import { addGenerateCommand } from './generate.ts';
 import { addInspectCommand } from './inspect.ts';
-import { packageRoot } from './models.ts';
+import { packageVersion } from './models.ts';
 import { describeError, EXIT, exitStatus, note } from './output.ts';
 import { addQuantizeCommand } from './quantize.ts';
 
-const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
-
 const program = new Command('bookend')
   .description('Stable Diffusion on CPUs')
-  .version(version)
+  .version(packageVersion())
   .showHelpAfterError('(bookend --help lists what there is)')
   .exitOverride();
 
 for (const add of [
   addGenerateCommand,
   addQuantizeCommand,
+  addExportCommand,
   addInspectCommand,
   addBenchCommand,
   addDoctorCommand,

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { throwIfAborted } from '../core/errors.ts';
 import { formatShape } from '../core/shape.ts';
 import { writeAtomically } from '../io/atomic-write.ts';
 import type { Graph, Value } from '../ir/graph.ts';
@@ -23,6 +24,8 @@ export interface ExportOptions {
   /** For people who open the file in a viewer. */
   readonly documentation?: string;
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Stops between two tensors, and leaves no file behind. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ExportedFiles {
@@ -48,7 +51,7 @@ export interface LoweredGraph {
  * s8. Inputs and outputs are those of the graph: f32, channels last.
  *
  * @throws BookendError `unsupported` for an op or dtype that is not exported; `missing-tensor` or
- * `invalid-checkpoint` when `weights` do not fit; `io`
+ * `invalid-checkpoint` when `weights` do not fit; `io`; `aborted`
  */
 export async function exportOnnx(
   graph: Graph,
@@ -63,6 +66,7 @@ export async function exportOnnx(
   let bytes = 0;
   await writeAtomically(data, async (handle) => {
     for (const initializer of initializers) {
+      throwIfAborted(options.signal);
       const length = byteLengthOf(initializer);
       const content = await readInitializer(initializer, weights);
       const { name, type, shape } = initializer;
