@@ -31,7 +31,7 @@ export interface CalibrationRun {
  */
 export class Calibrator {
   readonly #model: LoadedModel;
-  readonly #unet: { dispose(): void };
+  readonly #unet: UNet;
   readonly #run: (request: CalibrationRun, calibration: Calibration) => Promise<void>;
   /** What the latest evaluation of the observed U-Net said. */
   #outputs: Readonly<Record<string, Tensor>> = {};
@@ -55,16 +55,18 @@ export class Calibrator {
       const executable = await nativeBackend.compile(graph, weights, { passes, threads });
       return observed ? this.#listen(executable) : executable;
     };
+    const { origin } = model.model;
     if (model.kind === 'unconditional') {
-      const { config, origin } = model.model;
+      const { config } = model.model;
       const unet = new UNet((size) => buildUNet2DModel(config, size), compile, { origin });
       this.#unet = unet;
       this.#run = (request, calibration) => this.#unconditional(unet, request, calibration);
     } else {
-      const { denoiser, origin } = model.model;
-      const observing = new Denoiser(denoiser.config, compile, { origin });
-      this.#unet = observing;
-      this.#run = (request, calibration) => this.#prompted(observing, request, calibration);
+      const { config } = model.model.denoiser;
+      const unet = new UNet((size) => buildUNet2DConditionModel(config, size), compile, { origin });
+      const denoiser = new Denoiser(config, unet);
+      this.#unet = unet;
+      this.#run = (request, calibration) => this.#prompted(denoiser, request, calibration);
     }
   }
 
