@@ -34,10 +34,11 @@ export interface NativeBackend extends Backend<NativeOptions> {
 export const nativeBackend: NativeBackend = {
   name: 'native',
   async compile(graph, weights, options = {}) {
-    checkWeights(graph, weights);
     const isa = resolveIsa(options.isa);
     const threads = resolveThreads(options.threads);
     const program = compile(graph, options);
+    // Passes may have put other parameters in place of the graph's.
+    checkWeights(program.graph, weights);
     const resolved = resolveWeights(program, isa);
     const byKey = new Map([...resolved.values()].map((weight) => [weight.key, weight]));
     checkMemory(graph.name, program.memory.arenaBytes + totalBytes(byKey.values()));
