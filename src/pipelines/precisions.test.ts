@@ -125,7 +125,7 @@ test('sensitivity is measured step by step, and foretells the whole', async () =
     progress = [done, total];
   };
   const found = await measureSensitivity(model, { ...request, onProgress });
-  assert.deepEqual(progress, [2 * (12 + 6 + 4 + 1), 2 * (12 + 6 + 4 + 1)]);
+  assert.deepEqual(progress, [2 * (12 + 6 + 3 + 1), 2 * (12 + 6 + 3 + 1)]);
   assert.equal(found.points.length, 3);
   assert.ok(found.points.every(({ amplitude }) => amplitude > 0 && amplitude < 1));
   assert.ok(found.exponent >= 1 && found.exponent <= 2);

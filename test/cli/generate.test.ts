@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readImage, readPngText } from '../../src/index.ts';
 import { writeTinyModel } from '../golden/pipelines/tiny-models.ts';
+import { writeTinyQuantizedModel } from '../golden/pipelines/tiny-quantized.ts';
 import { runBookend } from './run-bookend.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-cli-'));
@@ -100,4 +101,61 @@ test('a disk that fills up is an error, and nothing half-written stays', async (
   assert.equal(run.status, 1, run.stderr);
   assert.match(run.stderr.trimEnd().split('\n').at(-1) ?? '', /^Cannot write .*x\.png.*\.$/);
   assert.deepEqual(readdirSync(folder), []);
+});
+
+test('--precision mixed: the schedule step by step, in JSON, PNG and summary', async () => {
+  const out = join(folderFor('mixed'), 'mixed.png');
+  const quantized = await writeTinyQuantizedModel(join(scratch, 'int8'));
+  const common = ['generate', 'an apple', '--model', quantized, '--steps', '5', '--seed', '1'];
+  const mixed = ['--scheduler', 'ddim', '--precision', 'mixed', '--high-precision-steps', '1'];
+  const run = await runBookend([...common, ...mixed, '--out', out, '--json']);
+  assert.equal(run.status, 0, run.stderr);
+  const [high] = run.json().schedule as string[];
+  assert.match(high, /^(bf16|fp32)$/);
+  assert.deepEqual(run.json().schedule, [high, 'int8', 'int8', 'int8', high]);
+  const schedule = `${high}x1,int8x3,${high}x1`;
+  assert.ok((await readPngText(out)).parameters.includes(`, Precision: "${schedule}", Version`));
+  const again = await runBookend([
+    ...common,
+    '--scheduler',
+    'ddim',
+    '--schedule',
+    schedule,
+    ...['--out', out],
+  ]);
+  assert.equal(again.status, 0, again.stderr);
+  assert.match(again.stderr, new RegExp(`Seed 1, ${schedule}, `));
+});
+
+test('INT8 without an integer dot product warns, once, and runs', async () => {
+  const quantized = await writeTinyQuantizedModel(join(scratch, 'slow'));
+  const out = join(folderFor('warned'), 'x.png');
+  const args = ['generate', 'x', '--model', quantized, '--steps', '2', '--out', out];
+  const slow = { environment: { BOOKEND_ISA: 'scalar' } };
+  const run = await runBookend([...args, '--precision', 'int8'], slow);
+  assert.equal(run.status, 0, run.stderr);
+  assert.equal(run.stderr.split('Warning: ').length, 2, run.stderr);
+  assert.match(run.stderr, /^Warning: scalar .*no integer dot product.*\.$/m);
+  const quiet = await runBookend(args, slow);
+  assert.doesNotMatch(quiet.stderr, /Warning/);
+});
+
+test('precisions that cannot be had are wrong usage, in a sentence', async () => {
+  const out = join(folderFor('refused'), 'x.png');
+  const cases: [string[], RegExp][] = [
+    [['--precision', 'mixed'], /bookend quantize .* --out DIR/],
+    [['--precision', 'auto'], /no budget/],
+    [['--precision', 'fp32', '--max-seconds', '3'], /goes with precision 'auto'/],
+    [['--schedule', 'bf16x3,int4'], /cannot be read at "int4"/],
+    [
+      ['--schedule', 'fp32x3', '--steps', '2', '--scheduler', 'ddim'],
+      /evaluates the model 2 times/,
+    ],
+    [['--precision', 'int4'], /Allowed choices are fp32, bf16, int8, mixed, auto/],
+  ];
+  for (const [options, message] of cases) {
+    const run = await runBookend(['generate', 'x', '--model', model, '--out', out, ...options]);
+    assert.equal(run.status, 2, run.stderr);
+    assert.match(run.stderr.trimEnd().split('\n').at(-1) ?? '', message);
+  }
 });

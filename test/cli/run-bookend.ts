@@ -16,16 +16,21 @@ export interface RunSettings {
   readonly interruptAt?: string;
   /** Largest file that may be written, in blocks of 512 bytes: a disk that fills up. */
   readonly fileBlocks?: number;
+  /** Variables beside those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Runs `bookend ARGS` as its own process. */
 export function runBookend(args: readonly string[], settings: RunSettings = {}): Promise<Outcome> {
-  const { interruptAt, fileBlocks } = settings;
+  const { interruptAt, fileBlocks, environment } = settings;
   const command = [process.execPath, MAIN, ...args];
   // POSIX counts 512-byte blocks, which only a POSIX shell does for sure.
   const limited = ['sh', '-c', `ulimit -f ${fileBlocks}; exec "$@"`, 'sh', ...command];
   const [program, ...rest] = fileBlocks === undefined ? command : limited;
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, rest, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   let stdout = '';
   let stderr = '';
   let interrupted = false;

@@ -32,7 +32,8 @@ export async function writeTinyQuantizedModel(
   const json = JSON.parse(readFileSync(join(unet, 'config.json'), 'utf8'));
   const size = { batch: 2, height: 8, width: 8, tokens: 77 };
   const graph = stepGraph(buildUNet2DConditionModel(parseUNet2DConditionConfig(json), size));
-  const config = { ...DEFAULT_QUANTIZATION, buckets: RANGES.length };
+  const exclude = [...DEFAULT_QUANTIZATION.exclude, '*.to_out.0'];
+  const config = { ...DEFAULT_QUANTIZATION, exclude, buckets: RANGES.length };
   const layers = selectLayers(graph, config);
   const buckets = equalRanges(1000, RANGES.length).map((range, i) => {
     const x = { scale: (2 * RANGES[i]) / 255, zeroPoint: 128 };
@@ -43,12 +44,12 @@ export async function writeTinyQuantizedModel(
   });
   const origin = {
     method: 'ptq',
-    prompts: 0,
+    samples: 0,
     steps: 0,
     guidanceScale: 1,
     seed: 0,
     scheduler: 'ddim',
-    precision: 'fp32',
+    isa: 'scalar',
   } as const;
   const model = quantizedUNet({
     config,
