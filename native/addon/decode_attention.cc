@@ -29,6 +29,12 @@ Instruction decode_attention(const Fields& fields, const DecodeContext& context)
   problem.scale = fields.number("scale");
   problem.causal = fields.flag("causal");
   problem.type = fields.dtype("type");
+  problem.output = fields.dtype("output");
+  const ResultQuantization quantization = read_quantization(fields, problem.output);
+  problem.quantize_scale = quantization.scale;
+  problem.quantize_zero = quantization.zero;
+  problem.scores = fields.choice<AttentionScores>(
+      "scores", {{"float", AttentionScores::floats}, {"int8", AttentionScores::int8}});
   const auto width =
       static_cast<std::int64_t>(checked_product(fields, "out", {problem.heads, problem.head_dim}));
   const auto query_rows =
@@ -42,7 +48,7 @@ Instruction decode_attention(const Fields& fields, const DecodeContext& context)
               strided_count(fields, "k", key_rows, problem.k_stride, width)),
       operand(fields, context, "v", problem.type,
               strided_count(fields, "v", key_rows, problem.v_stride, width)),
-      operand(fields, context, "out", problem.type,
+      operand(fields, context, "out", problem.output,
               checked_product(fields, "out", {query_rows, width})),
   };
   const auto* kernel = chosen(fields, select_attention(problem, context.limit));

@@ -60,7 +60,7 @@ void measure(const Shape& shape, DType type, Isa isa, ThreadPool& pool, int roun
   const std::int64_t width = shape.heads * shape.head_dim;
   AttentionProblem problem{shape.batch, shape.heads, shape.queries, shape.keys, shape.head_dim,
                            width,       width,       width,         0.125f};
-  problem.type = type;
+  problem.type = problem.output = type;
   const auto selection = select_attention(problem, isa);
   if (selection.kernel == nullptr) {
     std::printf("%-18s refused: %s\n", shape.name, selection.reason);

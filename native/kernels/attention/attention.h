@@ -8,6 +8,9 @@
 
 namespace bookend {
 
+// What the products of queries and keys are computed in. int8: both are quantized on the fly.
+enum class AttentionScores : std::uint8_t { floats, int8 };
+
 struct AttentionOperands {
   const void* q;  // [batch, queries, heads * head_dim], rows q_stride elements apart
   const void* k;  // [batch, keys, heads * head_dim], rows k_stride elements apart
@@ -21,7 +24,10 @@ struct AttentionProblem {
   std::int64_t q_stride, k_stride, v_stride;  // elements from one token's row to the next
   float scale;
   bool causal = false;
-  DType type = DType::f32;  // of all four operands
+  DType type = DType::f32;    // of q, k and v: f32 or bf16
+  DType output = DType::f32;  // f32, bf16 or u8
+  float quantize_scale = 1.0f, quantize_zero = 0.0f;  // of a u8 output: code = y / scale + zero
+  AttentionScores scores = AttentionScores::floats;
 };
 
 using AttentionKernel = Kernel<AttentionProblem>;

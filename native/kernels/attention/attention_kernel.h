@@ -10,7 +10,7 @@
 namespace bookend {
 namespace {
 
-// T: storage of all operands. A full tile is kRows keys by kVectors vectors of queries, which is
+// T: storage of q, k and v. A full tile is kRows keys by kVectors vectors of queries, which is
 // what the registers hold.
 template <class T, class Dot, int kRows, int kVectors>
 class Attention {
@@ -63,7 +63,7 @@ class Attention {
   // whose queries and outputs lie side by side.
   struct Plan {
     std::int64_t heads, depth, tiles, pack_tasks, heads_per_task, groups;
-    std::int64_t key_floats, head_floats, query_floats, score_floats, worker_floats;
+    std::int64_t key_floats, head_floats, query_floats, weight_floats, worker_floats;
 
     Plan(const AttentionProblem& problem, int threads) {
       heads = problem.batch * problem.heads;
@@ -74,8 +74,8 @@ class Attention {
       key_floats = whole_lines(problem.keys * depth);
       head_floats = key_floats + whole_lines(units * problem.head_dim);
       query_floats = whole_lines((depth + F::width) * kLanes);
-      score_floats = whole_lines(kKeyBlock * kLanes);
-      worker_floats = query_floats + score_floats + whole_lines(problem.head_dim * kLanes);
+      weight_floats = whole_lines((kKeyBlock + Dot::kGroup) / Dot::kGroup * kLanes);
+      worker_floats = query_floats + weight_floats + whole_lines(problem.head_dim * kLanes);
       heads_per_task = kCachedFloats / head_floats;
       const std::int64_t per_worker = heads * tiles / (4 * threads);
       if (heads_per_task > per_worker) heads_per_task = per_worker;
@@ -129,11 +129,9 @@ class Attention {
            tile.head * problem.head_dim;
   }
 
-  static T* outputs_of(const AttentionProblem& problem, const AttentionOperands& operands,
-                       const Tile& tile) {
-    return static_cast<T*>(operands.out) +
-           ((tile.batch * problem.queries + tile.first) * problem.heads + tile.head) *
-               problem.head_dim;
+  static std::int64_t first_output(const AttentionProblem& problem, const Tile& tile) {
+    return ((tile.batch * problem.queries + tile.first) * problem.heads + tile.head) *
+           problem.head_dim;
   }
 
   // The short rows of a head lie far apart, where no hardware prefetcher finds them: the next
@@ -142,13 +140,17 @@ class Attention {
                        const Tile& tile, bool next_head) {
     constexpr std::int64_t kLine = 64 / sizeof(T);
     const T* next = queries_of(problem, operands, tile) + problem.head_dim;
-    const T* out = outputs_of(problem, operands, tile);
+    const std::int64_t out_size = static_cast<std::int64_t>(byte_size(problem.output));
+    const auto* out = static_cast<const std::byte*>(operands.out) +
+                      first_output(problem, tile) * out_size;
     for (std::int64_t i = 0; i < tile.queries; ++i) {
       const T* query_row = next + i * problem.q_stride;
-      const T* out_row = out + i * problem.heads * problem.head_dim;
-      for (std::int64_t d = 0; d < problem.head_dim; d += kLine) {
-        if (next_head) __builtin_prefetch(query_row + d);
-        __builtin_prefetch(out_row + d, 1);
+      const std::byte* out_row = out + i * problem.heads * problem.head_dim * out_size;
+      for (std::int64_t d = 0; next_head && d < problem.head_dim; d += kLine) {
+        __builtin_prefetch(query_row + d);
+      }
+      for (std::int64_t byte = 0; byte < problem.head_dim * out_size; byte += 64) {
+        __builtin_prefetch(out_row + byte, 1);
       }
     }
   }
@@ -170,16 +172,17 @@ class Attention {
                           const Plan& plan, const Tile& tile, const float* packed, float* buffer) {
     constexpr float kLog2E = 1.44269504f;
     const float* keys = packed + (tile.batch * problem.heads + tile.head) * plan.head_floats;
-    const AttentionHead head{keys,       keys + plan.key_floats, problem.keys,
-                             plan.depth, problem.head_dim,       problem.scale * kLog2E,
-                             problem.causal};
-    const AttentionBuffers buffers{buffer, buffer + plan.query_floats,
-                                   buffer + plan.query_floats + plan.score_floats};
+    const AttentionHead head{keys,       keys + plan.key_floats, problem.keys,  plan.depth,
+                             plan.depth, problem.head_dim,       problem.causal};
+    float* weights = buffer + plan.query_floats;
+    const AttentionBuffers buffers{buffer, weights, weights + plan.weight_floats};
     read_queries<vectors>(queries_of(problem, operands, tile), problem.q_stride, problem.head_dim,
                           tile.queries, buffers.queries);
-    AttentionTile<Dot, kRows, vectors>(head, buffers, tile.first).run();
-    write_sums<vectors>(buffers.sums, problem.head_dim, tile.queries,
-                        outputs_of(problem, operands, tile), problem.heads * problem.head_dim);
+    AttentionTile<Dot, kRows, vectors>(head, buffers, tile.first, problem.scale * kLog2E).run();
+    with_result_type(problem.output, [&](auto* type) {
+      auto* out = static_cast<decltype(type)>(operands.out) + first_output(problem, tile);
+      write_sums<vectors>(problem, buffers.sums, tile.queries, out);
+    });
   }
 
   // [queries][dim] elements to [depth][lanes] units; queries that do not exist are zero.
@@ -204,10 +207,12 @@ class Attention {
   }
 
   // [dim][lanes] sums to [queries][dim] elements.
-  template <int vectors>
-  static void write_sums(const float* sums, std::int64_t dim, std::int64_t queries, T* out,
-                         std::int64_t stride) {
+  template <int vectors, class Out>
+  static void write_sums(const AttentionProblem& problem, const float* sums, std::int64_t queries,
+                         Out* out) {
     constexpr int lanes = vectors * F::width;
+    const auto quantizer = Quantizer<F>::of(problem.quantize_scale, problem.quantize_zero);
+    const std::int64_t dim = problem.head_dim, stride = problem.heads * dim;
     for (int lane = 0; lane < lanes; lane += F::width) {
       for (std::int64_t d = 0; d < dim; d += F::width) {
         const int columns = dim - d < F::width ? static_cast<int>(dim - d) : F::width;
@@ -217,7 +222,7 @@ class Attention {
         }
         F::transpose(block);
         for (int i = 0; i < F::width && lane + i < queries; ++i) {
-          F::store_part(out + (lane + i) * stride + d, block[i], columns);
+          F::store_part(out + (lane + i) * stride + d, quantizer.apply(out, block[i]), columns);
         }
       }
     }
@@ -228,7 +233,13 @@ class Attention {
 template <class F32, class B16>
 struct AttentionRow {
   static const char* refuse(const AttentionProblem& problem) {
-    if (problem.type != DType::f32 && problem.type != DType::bf16) return "type is not f32 or bf16";
+    if (!is_f32_or_bf16(problem.type)) return "q, k and v are not f32 or bf16";
+    if (!is_f32_or_bf16(problem.output) && problem.output != DType::u8) {
+      return "output is not f32, bf16 or u8";
+    }
+    if (problem.scores == AttentionScores::int8) {
+      return "int8 scores need AVX512_VNNI, and q, k and v in bf16";
+    }
     if (problem.keys < 1 || problem.head_dim < 1) return "there are no keys to attend to";
     if (!(problem.scale > 0.0f)) return "scale is not positive";
     return nullptr;
