@@ -3,7 +3,8 @@
  * graph optimisations, and compares with the reference interpreter. Prints one table; exit status 1
  * when a limit is exceeded. Needs Python with onnx, onnxruntime, safetensors and numpy.
  *
- *   --model DIR   models/emoji by default
+ *   --model DIR   models/emoji by default; of a quantized model, INT8 is its own
+ *   --backend B   reference, or native: what to compare with
  *   --only NAMES  cases to run, by their beginning, separated by commas
  *   --folder DIR  keep the exported files there
  */
@@ -16,6 +17,8 @@ import type { Tensor } from '../../src/core/tensor.ts';
 import { openCheckpoint } from '../../src/io/checkpoint.ts';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
 import { exportOnnx, outputName } from '../../src/onnx/export-onnx.ts';
+import type { Executable } from '../../src/runtime/backend.ts';
+import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
 import { referenceBackend } from '../../src/runtime/reference/reference-backend.ts';
 import { findPython, runPython } from '../verify-full/python.ts';
 import { type Case, casesFor } from './cases.ts';
@@ -38,13 +41,14 @@ async function main(): Promise<void> {
       model: { type: 'string', default: join(REPOSITORY, 'models/emoji') },
       only: { type: 'string', default: '' },
       folder: { type: 'string' },
+      backend: { type: 'string', default: 'reference' },
     },
   });
+  const run = runOf(values.backend);
   const python = await findPython(['onnx', 'onnxruntime', 'safetensors', 'numpy']);
   const wanted = values.only.split(',');
-  const cases = (await casesFor(values.model)).filter(({ name }) =>
-    wanted.some((start) => name.startsWith(start)),
-  );
+  const { cases: all, close } = await casesFor(values.model);
+  const cases = all.filter(({ name }) => wanted.some((start) => name.startsWith(start)));
   const folder = values.folder ?? (await mkdtemp(join(tmpdir(), 'bookend-onnx-')));
   try {
     await mkdir(folder, { recursive: true });
@@ -55,11 +59,15 @@ async function main(): Promise<void> {
     await runPython(python, [join(import.meta.dirname, 'run.py'), request]);
     const comparisons: Comparison[] = [];
     for (const [i, each] of cases.entries()) {
-      comparisons.push({ ...(await compare(each, folder)), nodes: nodes[i] });
+      comparisons.push({
+        ...(await compare(each, folder, each.referenceOnly ? RUNS.reference : run)),
+        nodes: nodes[i],
+      });
     }
     process.stdout.write(`${table(comparisons)}\n`);
     process.exitCode = comparisons.every(withinLimits) ? 0 : 1;
   } finally {
+    await close();
     if (values.folder === undefined) await rm(folder, { recursive: true, force: true });
   }
 }
@@ -79,10 +87,10 @@ async function writeCase(each: Case, folder: string): Promise<number> {
   return (await exportOnnx(each.graph, each.weights, model)).nodes;
 }
 
-async function compare(each: Case, folder: string): Promise<Omit<Comparison, 'nodes'>> {
+async function compare(each: Case, folder: string, run: Run): Promise<Omit<Comparison, 'nodes'>> {
   const { graph, name, kind } = each;
-  const expected = await interpret(each, kind !== 'float');
-  const quantizationError = each.float && distanceOf(expected, await interpret(each.float, false));
+  const expected = await run(each, kind !== 'float');
+  const quantizationError = each.float && distanceOf(expected, await run(each.float, false));
   const endToEnd = Math.max(INT8_LIMIT, 1.5 * (quantizationError ?? 0));
   const limits = { error: kind === 'int8' ? endToEnd : FLOAT_LIMIT, codes: CODES_OFF };
   const file = await openCheckpoint(files(each, folder).outputs);
@@ -101,14 +109,27 @@ async function compare(each: Case, folder: string): Promise<Omit<Comparison, 'no
   }
 }
 
-async function interpret(
-  { graph, weights, inputs }: RunnableGraph,
-  roundToDType: boolean,
-): Promise<Record<string, Tensor>> {
-  const executable = await referenceBackend.compile(graph, weights, { roundToDType });
+/** Runs a graph; `quantized` ones round to the types that they store. */
+type Run = (runnable: RunnableGraph, quantized: boolean) => Promise<Record<string, Tensor>>;
+
+const RUNS: Readonly<Record<string, Run>> = {
+  reference: ({ graph, weights, inputs }, quantized) =>
+    runOnce(referenceBackend.compile(graph, weights, { roundToDType: quantized }), inputs),
+  native: ({ graph, weights, inputs }) =>
+    runOnce(nativeBackend.compile(graph, weights, { passes: [] }), inputs),
+};
+
+async function runOnce(compiling: Promise<Executable>, inputs: RunnableGraph['inputs']) {
+  const executable = await compiling;
   const results = await executable.run(inputs);
   executable.dispose();
   return results;
+}
+
+function runOf(backend: string): Run {
+  if (Object.hasOwn(RUNS, backend)) return RUNS[backend];
+  const known = Object.keys(RUNS).join(', ');
+  throw new BookendError('invalid-argument', `--backend is ${backend}; choose from ${known}.`);
 }
 
 function distanceOf(
