@@ -8,17 +8,11 @@ import { buildUNet2DConditionModel } from '../models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
 import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
 import { inferencePasses, runPasses } from '../passes/index.ts';
-import { quantizeLayers } from '../passes/quantize-layers.ts';
 import type { ModelParts } from '../pipelines/model-parts.ts';
+import { openQuantizedUNet } from '../pipelines/quantized-unet.ts';
 import { requireExtent } from '../pipelines/request.ts';
 import { weightsOf } from '../pipelines/weights.ts';
-import { isWeightOnly } from '../quantization/config.ts';
-import {
-  parseQuantizedUNet,
-  type QuantizedUNet,
-  type TimestepBucket,
-} from '../quantization/quantized-model.ts';
-import { checkQuantizedUNet, quantizedWeights } from '../quantization/quantized-weights.ts';
+import type { QuantizedUNet, TimestepBucket } from '../quantization/quantized-model.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 
 /** A U-Net that is ready for inference, and its weights. */
@@ -107,28 +101,25 @@ export async function quantizeUNet(
   { graph, weights }: ExportedUNet,
   wanted?: number,
 ): Promise<QuantizedExport> {
-  const files = await parts.quantization();
-  if (!files) {
+  const opened = await openQuantizedUNet(parts, graph, weights);
+  if (!opened) {
     throw new BookendError(
       'invalid-argument',
       `${parts.origin} is not quantized, so there is no INT8 to export; make a model that is with \`bookend quantize ${parts.origin} --out DIR\`, or choose fp32.`,
     );
   }
-  const { json, jsonPath, tensors, tensorsPath } = files;
-  const model = parseQuantizedUNet(json, jsonPath);
-  if (isWeightOnly(model.config)) {
+  const { model, quantizer, weights: joined } = opened;
+  if (!quantizer) {
     throw new BookendError(
       'unsupported',
       `${parts.origin} has only its weights quantized and computes in floats; export it with --precision fp32.`,
     );
   }
-  const source = weightsOf(tensors);
-  const layers = await checkQuantizedUNet(model, graph, source, tensorsPath);
   const index = wanted ?? Math.floor(model.buckets.length / 2);
   const bucket = requireBucket(model, index);
   return {
-    graph: quantizeLayers(bucket.layers).run(graph),
-    weights: quantizedWeights(weights, source, model.config, layers),
+    graph: quantizer.quantize(graph, index),
+    weights: joined,
     bucket,
     index,
     buckets: model.buckets.length,

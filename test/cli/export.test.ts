@@ -57,3 +57,38 @@ test('export refuses what it cannot write, and writes nothing', async () => {
     assert.deepEqual(readdirSync(folder), ['sd']);
   });
 });
+
+test('export of a quantized model: one set of scales, s8 weights', async () => {
+  await inFolder(async (folder) => {
+    const [model, out] = [join(folder, 'int8'), join(folder, 'x.onnx')];
+    const tiny = await writeTinyModel('sd', join(folder, 'sd'));
+    const few = ['--samples', '1', '--steps', '2', '--buckets', '2'];
+    const quantized = await runBookend(['quantize', tiny, '--out', model, ...few]);
+    assert.equal(quantized.status, 0, quantized.stderr);
+    const exporting = ['export', model, '--out', out, '--precision', 'int8'];
+    const none = await runBookend([...exporting, '--timestep-bucket', '2']);
+    assert.equal(none.status, 2);
+    assert.match(none.stderr, /no timestep bucket 2; choose from 0 to 1/);
+    const run = await runBookend(exporting);
+    assert.equal(run.status, 0, run.stderr);
+    assert.match(run.stderr, /timesteps 500 to 999, bucket 1 of 0 to 1/);
+    const file = readMessage(readFileSync(out));
+    const metadata = messagesOf(file, 14).map((entry) => [
+      textsOf(entry, 1)[0],
+      textsOf(entry, 2)[0],
+    ]);
+    assert.deepEqual(Object.fromEntries(metadata), {
+      'bookend.precision': 'int8',
+      'bookend.timesteps': '500-999',
+    });
+    const [graph] = messagesOf(file, 7);
+    const types = messagesOf(graph, 1).flatMap((node) => textsOf(node, 4));
+    const count = (type: string) => types.filter((each) => each === type).length;
+    const S8 = 3;
+    const tensors = messagesOf(graph, 5);
+    const weights = tensors.filter((tensor) => numbersOf(tensor, 2)[0] === S8);
+    assert.ok(weights.length > 10);
+    assert.ok(count('QuantizeLinear') > 10);
+    assert.ok(count('DequantizeLinear') >= count('QuantizeLinear') + weights.length);
+  });
+});
