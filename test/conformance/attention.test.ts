@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DType } from '../../src/core/dtype.ts';
+import type { QuantizationParams } from '../../src/core/quantization-params.ts';
 import { floats, type Tensor } from '../../src/core/tensor.ts';
-import { attention, slice } from '../../src/ir/ops/index.ts';
+import type { Value } from '../../src/ir/graph.ts';
+import { attentionOp } from '../../src/ir/ops/attention.ts';
+import { slice } from '../../src/ir/ops/index.ts';
+import { quantizeAttribute } from '../../src/ir/ops/stored-type.ts';
 import { exactOutput, TrialBuilder } from './op-trial.ts';
 import { type Expectation, type Problem, type Trial, testProblem } from './problem.ts';
 import { noiseTensor } from './random.ts';
+import { asCodes } from './stored-codes.ts';
 import { EPS_BF16, EPS32, rounding } from './tolerance.ts';
 
 interface AttentionShape {
@@ -20,7 +25,11 @@ interface AttentionShape {
   readonly joined?: boolean;
   /** Deviation of q and k; above 2 the softmax is nearly a choice. */
   readonly deviation?: number;
+  /** Stores codes. */
+  readonly codes?: QuantizationParams;
 }
+
+const CODES = { scale: 0.004, zeroPoint: 131 };
 
 const SHAPES: readonly AttentionShape[] = [
   { name: 'SD 1.5, 64×64 latents', batch: 2, heads: 8, queries: 4096, keys: 4096, headDim: 40 },
@@ -48,10 +57,26 @@ const SHAPES: readonly AttentionShape[] = [
     joined: true,
   },
   { name: 'sharp', batch: 1, heads: 4, queries: 200, keys: 300, headDim: 40, deviation: 3 },
+  // Scores of hundreds: exponentials overflow, in some rows only late, unless shifted.
+  { name: 'sharpest', batch: 1, heads: 3, queries: 150, keys: 500, headDim: 40, deviation: 10 },
+  { name: 'one key, far', batch: 2, heads: 5, queries: 70, keys: 1, headDim: 8, deviation: 20 },
+  { name: 'two keys, far', batch: 2, heads: 5, queries: 9, keys: 2, headDim: 8, deviation: 20 },
+  {
+    name: 'sharpest, causal',
+    batch: 1,
+    heads: 2,
+    queries: 230,
+    keys: 230,
+    headDim: 24,
+    causal: true,
+    deviation: 10,
+  },
+  { name: 'codes', batch: 2, heads: 8, queries: 256, keys: 77, headDim: 40, codes: CODES },
+  { name: 'codes, odd', batch: 3, heads: 5, queries: 67, keys: 131, headDim: 13, codes: CODES },
 ];
 
 function attentionProblem(shape: AttentionShape): Problem {
-  const { name, batch, heads, queries, keys, headDim } = shape;
+  const { name, batch, heads, queries, keys, headDim, codes } = shape;
   return {
     name,
     op: 'attention',
@@ -59,7 +84,9 @@ function attentionProblem(shape: AttentionShape): Problem {
     flops: 4 * batch * heads * queries * keys * headDim,
     make: (dtype) => {
       const operands = operandsOf(shape, dtype);
-      return { ...trialOf(shape, operands), expectation: expectAttention(shape, operands, dtype) };
+      const expectation = expectAttention(shape, operands, dtype);
+      const trial = trialOf(shape, operands);
+      return { ...trial, expectation: codes ? asCodes(expectation, codes) : expectation };
     },
   };
 }
@@ -82,16 +109,20 @@ function operandsOf(shape: AttentionShape, dtype: DType): Operands {
 }
 
 function trialOf(shape: AttentionShape, operands: Operands): Omit<Trial, 'expectation'> {
-  const { heads, causal = false } = shape;
+  const { heads, headDim, causal = false, codes } = shape;
   const t = new TrialBuilder();
+  const quantize = codes && { quantize: quantizeAttribute(codes) };
+  const attributes = { heads, causal, scale: 1 / Math.sqrt(headDim), ...quantize };
+  const attend = (q: Value, k: Value, v: Value) =>
+    t.b.apply(attentionOp.name as 'attention', { q, k, v }, attributes)[0];
   if (!shape.joined) {
     const [q, k, v] = (['q', 'k', 'v'] as const).map((name) => t.input(name, operands[name]));
-    return t.finish(attention(t.b, q, k, v, { heads, causal }));
+    return t.finish(attend(q, k, v));
   }
   const x = t.input('x', joinColumns(operands));
   const length = operands.q.shape[2];
   const [q, k, v] = [0, 1, 2].map((i) => slice(t.b, x, { axis: 2, start: i * length, length }));
-  return t.finish(attention(t.b, q, k, v, { heads, causal }));
+  return t.finish(attend(q, k, v));
 }
 
 function joinColumns({ q, k, v }: Operands): Tensor {
@@ -118,7 +149,7 @@ const SAMPLED_ROWS = 64;
  * rounding before it meets v, by half a bf16 unit at most.
  */
 function expectAttention(shape: AttentionShape, operands: Operands, dtype: DType): Expectation {
-  const { batch, heads, queries, headDim } = shape;
+  const { batch, heads, queries, headDim, codes } = shape;
   const rows = batch * heads * queries;
   const count = Math.min(rows, SAMPLED_ROWS);
   const positions: number[] = [];
@@ -133,7 +164,8 @@ function expectAttention(shape: AttentionShape, operands: Operands, dtype: DType
     for (let d = 0; d < headDim; d++) {
       positions.push((query * heads + head) * headDim + d);
       expected.push(sums[d]);
-      allowed.push(relative * magnitudes[d] + rounding(dtype, sums[d]) * 1.01);
+      const own = codes ? 0 : rounding(dtype, sums[d]) * 1.01;
+      allowed.push(relative * magnitudes[d] + own + 2 ** -126);
     }
   }
   return { positions, expected, allowed };

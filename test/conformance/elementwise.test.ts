@@ -4,9 +4,11 @@ import { floats } from '../../src/core/tensor.ts';
 import { broadcastStrides } from '../../src/ir/ops/binary.ts';
 import { add, affine, cast, div, geglu, mul, softmax, sub } from '../../src/ir/ops/index.ts';
 import { forEachIndex } from '../../src/ir/ops/rules.ts';
+import { quantizeAttribute } from '../../src/ir/ops/stored-type.ts';
 import { makeTrial } from './op-trial.ts';
 import { type Problem, testProblem } from './problem.ts';
 import { noiseTensor } from './random.ts';
+import { asCodes } from './stored-codes.ts';
 import { EPS32, rounding, STEEPEST } from './tolerance.ts';
 
 // Elementary functions in f32 are good to a few units in the last place of argument and result.
@@ -75,6 +77,42 @@ for (const [from, to] of CASTS) {
         (t) => cast(t.b, t.input('x', noiseTensor(9, from, [3, 1237])), to),
         (y) => (to === 'bf16' ? rounding('bf16', y) : 0),
       ),
+  });
+}
+
+const CODES = { scale: 0.0173, zeroPoint: 113 };
+for (const count of COUNTS) {
+  testProblem({
+    name: `cast of ${count} to u8`,
+    op: 'unary',
+    dtypes: FLOATING,
+    flops: 0,
+    make: async (dtype) => {
+      const { expectation, ...trial } = await makeTrial(
+        (t) => {
+          const x = t.input('x', noiseTensor(count, dtype, [count]));
+          return t.b.apply('cast', { x }, { dtype: 'u8', quantize: quantizeAttribute(CODES) })[0];
+        },
+        () => 0,
+      );
+      return { ...trial, expectation: asCodes(expectation, CODES) };
+    },
+  });
+  testProblem({
+    name: `cast of ${count} from u8`,
+    op: 'unary',
+    dtypes: FLOATING,
+    flops: 0,
+    make: (dtype) => {
+      const codes = Uint8Array.from({ length: count }, (_, i) => (i * 97 + (i >> 8)) & 255);
+      return makeTrial(
+        (t) => {
+          const x = t.input('x', { dtype: 'u8', shape: [count], data: codes }, CODES);
+          return cast(t.b, x, dtype);
+        },
+        (y) => 4 * EPS32 * 255 * CODES.scale + rounding(dtype, y),
+      );
+    },
   });
 }
 

@@ -1,9 +1,12 @@
+import type { QuantizationParams } from '../../src/core/quantization-params.ts';
 import { floats, type Tensor } from '../../src/core/tensor.ts';
 import { groupNormOp } from '../../src/ir/ops/group-norm.ts';
-import { layerNorm } from '../../src/ir/ops/index.ts';
+import { layerNormOp } from '../../src/ir/ops/layer-norm.ts';
+import { quantizeAttribute } from '../../src/ir/ops/stored-type.ts';
 import { makeTrial } from './op-trial.ts';
-import { type Problem, testProblem } from './problem.ts';
+import { type Problem, type Trial, testProblem } from './problem.ts';
 import { noiseTensor } from './random.ts';
+import { asCodes } from './stored-codes.ts';
 import { EPS32, rounding, STEEPEST } from './tolerance.ts';
 
 // Means and variances of many f32 numbers, with blocked sums, then four more operations.
@@ -19,7 +22,13 @@ interface GroupNormShape {
   /** Mean of the inputs, in deviations: large ones cancel in a careless variance. */
   readonly mean?: number;
   readonly deviation?: number;
+  /** Stores codes. */
+  readonly codes?: QuantizationParams;
 }
+
+// Of numbers that lie mostly in -3 ... 3; some saturate. SiLU leaves few below 0.
+const CODES = { scale: 0.021, zeroPoint: 121 };
+const SILU_CODES = { scale: 0.013, zeroPoint: 21 };
 
 const GROUP_NORMS: readonly GroupNormShape[] = [
   { name: 'U-Net 320 + SiLU', shape: [2, 16, 16, 320], silu: true, eps: 1e-5 },
@@ -40,10 +49,21 @@ const GROUP_NORMS: readonly GroupNormShape[] = [
   { name: '17 + 7 channels in 4 groups', shape: [2, 3, 5, 17], skip: 7, groups: 4, silu: true },
   { name: 'a large mean', shape: [2, 32, 32, 64], mean: 30 },
   { name: 'tiny numbers under eps', shape: [1, 16, 16, 64], deviation: 1e-4, eps: 1e-5 },
+  { name: 'codes, U-Net 320 + SiLU', shape: [2, 16, 16, 320], silu: true, codes: SILU_CODES },
+  { name: 'codes, U-Net 640', shape: [2, 8, 8, 640], eps: 1e-6, codes: CODES },
+  { name: 'codes, 640 + 320', shape: [2, 8, 8, 640], skip: 320, silu: true, codes: SILU_CODES },
+  { name: 'codes, 17 + 7', shape: [2, 3, 5, 17], skip: 7, groups: 4, codes: CODES },
+  {
+    name: 'codes, saturated',
+    shape: [2, 5, 5, 33],
+    groups: 11,
+    codes: { scale: 1e-3, zeroPoint: 0 },
+  },
+  { name: 'codes, a mean', shape: [1, 9, 9, 64], mean: 30, codes: { scale: 0.1, zeroPoint: 255 } },
 ];
 
 function groupNormProblem(spec: GroupNormShape): Problem {
-  const { name, shape, skip = 0, groups = 32, eps = 1e-5, deviation = 1, mean = 0 } = spec;
+  const { name, shape, skip = 0, groups = 32, eps = 1e-5, deviation = 1, mean = 0, codes } = spec;
   return {
     name,
     op: 'groupNorm',
@@ -57,7 +77,7 @@ function groupNormProblem(spec: GroupNormShape): Problem {
       const more = noiseTensor(2, dtype, shape.with(-1, skip || 1), deviation, mean * deviation);
       const bound = normBound(gamma, beta, mean, Math.max(deviation, Math.sqrt(eps)) / deviation);
       const activation = spec.silu ? 'silu' : 'none';
-      return makeTrial(
+      const trial = makeTrial(
         (t) => {
           const operands = {
             x: t.input('x', x),
@@ -69,12 +89,23 @@ function groupNormProblem(spec: GroupNormShape): Problem {
             groups,
             eps,
             activation,
+            ...(codes && { quantize: quantizeAttribute(codes) }),
           })[0];
         },
-        (y, i) => STEEPEST * bound(i % channels) + rounding(dtype, y),
+        (y, i) => STEEPEST * bound(i % channels) + rounding(codes ? 'f32' : dtype, y),
       );
+      return withCodes(trial, codes);
     },
   };
+}
+
+/** The trial as it is, or with its numbers stored as codes. */
+async function withCodes(
+  trial: Promise<Trial>,
+  codes: QuantizationParams | undefined,
+): Promise<Trial> {
+  const { expectation, ...rest } = await trial;
+  return { ...rest, expectation: codes ? asCodes(expectation, codes) : expectation };
 }
 
 /**
@@ -96,7 +127,13 @@ function normBound(
 
 for (const shape of GROUP_NORMS) testProblem(groupNormProblem(shape));
 
-const LAYER_NORMS: readonly { shape: number[]; mean?: number }[] = [
+interface LayerNormShape {
+  readonly shape: number[];
+  readonly mean?: number;
+  readonly codes?: QuantizationParams;
+}
+
+const LAYER_NORMS: readonly LayerNormShape[] = [
   { shape: [2, 256, 320] },
   { shape: [2, 64, 640] },
   { shape: [2, 77, 768] },
@@ -107,10 +144,13 @@ const LAYER_NORMS: readonly { shape: number[]; mean?: number }[] = [
   { shape: [5, 33] },
   { shape: [1, 4099] },
   { shape: [33, 96], mean: 20 },
+  { shape: [2, 64, 320], codes: CODES },
+  { shape: [5, 33], codes: CODES },
+  { shape: [3, 1280], codes: { scale: 0.01, zeroPoint: 200 } },
 ];
-for (const { shape, mean = 0 } of LAYER_NORMS) {
+for (const { shape, mean = 0, codes } of LAYER_NORMS) {
   testProblem({
-    name: `[${shape}]${mean ? ', a large mean' : ''}`,
+    name: `[${shape}]${mean ? ', a large mean' : ''}${codes ? ', codes' : ''}`,
     op: 'layerNorm',
     dtypes: ['f32', 'bf16'],
     flops: 0,
@@ -120,14 +160,23 @@ for (const { shape, mean = 0 } of LAYER_NORMS) {
       const beta = noiseTensor(4, 'f32', [channels], 0.5);
       // A row of few numbers may lie close together; its deviation is what bounds the error.
       const bound = normBound(gamma, beta, mean, channels < 16 ? 1 / 16 : 1);
-      return makeTrial(
+      const trial = makeTrial(
         (t) => {
           const x = t.input('x', noiseTensor(1, dtype, shape, 1, mean));
-          const g = t.parameter('gamma', gamma);
-          return layerNorm(t.b, x, g, t.parameter('beta', beta), { eps: 1e-5 });
+          const operands = {
+            x,
+            gamma: t.parameter('gamma', gamma),
+            beta: t.parameter('beta', beta),
+          };
+          const quantize = codes && { quantize: quantizeAttribute(codes) };
+          return t.b.apply(layerNormOp.name as 'layerNorm', operands, {
+            eps: 1e-5,
+            ...quantize,
+          })[0];
         },
-        (y, i) => bound(i % channels) + rounding(dtype, y),
+        (y, i) => bound(i % channels) + rounding(codes ? 'f32' : dtype, y),
       );
+      return withCodes(trial, codes);
     },
   });
 }

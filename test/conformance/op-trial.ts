@@ -1,4 +1,5 @@
 import type { DType } from '../../src/core/dtype.ts';
+import type { QuantizationParams } from '../../src/core/quantization-params.ts';
 import type { Tensor } from '../../src/core/tensor.ts';
 import type { Graph, Value } from '../../src/ir/graph.ts';
 import { GraphBuilder } from '../../src/ir/graph-builder.ts';
@@ -12,9 +13,9 @@ export class TrialBuilder {
   readonly inputs: Record<string, Tensor> = {};
   readonly parameters = new Map<string, Tensor>();
 
-  input(name: string, data: Tensor): Value {
+  input(name: string, data: Tensor, quantization?: QuantizationParams): Value {
     this.inputs[name] = data;
-    return this.b.input(name, data.dtype, data.shape);
+    return this.b.input(name, data.dtype, data.shape, quantization);
   }
 
   parameter(path: string, data: Tensor): Value {
@@ -34,7 +35,9 @@ export async function exactOutput(trial: Omit<Trial, 'expectation'>): Promise<Fl
   const sources = new Map<Value, Tensor>();
   for (const [name, value] of Object.entries(graph.inputs)) sources.set(value, inputs[name]);
   for (const [path, value] of graph.parameters) sources.set(value, parameters.get(path)!);
-  const { out } = await interpret(graph, (value) => toNumeric(sources.get(value)!));
+  const { out } = await interpret(graph, (value) =>
+    toNumeric(sources.get(value)!, value.quantization),
+  );
   return out.data;
 }
 

@@ -46,6 +46,8 @@ const MOST_FLOPS: Record<IsaName, number> = {
   amx: 1e11,
 };
 const MOST_EMULATED_FLOPS = 5e7;
+// Small enough to run again on other numbers of threads, where results must be the same.
+const FLOPS_FOR_THREADS = 5e7;
 
 /** The sets that can run `flops` in a bearable time, by emulation or for real. */
 export function testableSets(flops: number): readonly IsaName[] {
@@ -63,21 +65,28 @@ export function testProblem(problem: Problem): void {
       const weights = memoryWeights(trial.parameters);
       const ran = new Set<string>();
       for (const isa of testableSets(problem.flops)) {
-        const executable = await nativeBackend.compile(trial.graph, weights, { isa, passes: [] });
-        try {
-          const kernels = executable.info.instructions.filter(({ op }) => op === problem.op);
-          assert.ok(kernels.length > 0, `no instruction is a ${problem.op}`);
-          for (const { kernel } of kernels) {
-            assert.equal(kernel.isa, expectedIsa(problem.op, dtype, isa), kernel.name);
+        let names = '';
+        let first: Tensor | undefined;
+        for (const threads of problem.flops <= FLOPS_FOR_THREADS ? [2, 1, 3] : [2]) {
+          const options = { isa, threads, passes: [] };
+          const executable = await nativeBackend.compile(trial.graph, weights, options);
+          try {
+            const kernels = executable.info.instructions.filter(({ op }) => op === problem.op);
+            assert.ok(kernels.length > 0, `no instruction is a ${problem.op}`);
+            for (const { kernel } of kernels) {
+              assert.equal(kernel.isa, expectedIsa(problem.op, dtype, isa), kernel.name);
+            }
+            names = kernels.map(({ kernel }) => kernel.name).join();
+            if (ran.has(names)) break; // the same on a lower set
+            const { out } = await executable.run(trial.inputs);
+            if (!first) check(trial.expectation, out, `${isa} (${names})`);
+            first ??= out;
+            assert.deepEqual(out, first, `${names} on ${threads} threads`);
+          } finally {
+            executable.dispose();
           }
-          const names = kernels.map(({ kernel }) => kernel.name).join();
-          if (ran.has(names)) continue; // the same on a lower set
-          ran.add(names);
-          const { out } = await executable.run(trial.inputs);
-          check(trial.expectation, out, `${isa} (${names})`);
-        } finally {
-          executable.dispose();
         }
+        ran.add(names);
       }
     });
   }
