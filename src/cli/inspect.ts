@@ -7,8 +7,13 @@ import { floats } from '../core/tensor.ts';
 import { openCheckpoint } from '../io/checkpoint.ts';
 import type { WeightedComponent } from '../io/key-aliases.ts';
 import type { TensorSource } from '../io/tensor-source.ts';
-import { openModelParts } from '../pipelines/model-parts.ts';
+import {
+  describeQuantization,
+  type QuantizationDescription,
+} from '../pipelines/describe-quantization.ts';
+import { isQuantizedSingleFile, openModelParts } from '../pipelines/model-parts.ts';
 import { type SchedulerJson, schedulerFromConfig } from '../schedulers/index.ts';
+import { jsonOfQuantization, printQuantization } from './inspect-quantization.ts';
 import { resolveModel } from './models.ts';
 import { formatTable, print, printJson } from './output.ts';
 
@@ -52,9 +57,9 @@ export function addInspectCommand(program: Command): void {
 
 async function inspect(reference: string, options: InspectOptions): Promise<void> {
   const path = await resolveModel(reference);
-  const { kind, components, scheduler } = await describe(path, options);
+  const { kind, components, scheduler, quantization } = await describe(path, options);
   if (options.json) {
-    printJson({ path, kind, scheduler, components });
+    printJson({ path, kind, scheduler, components, ...jsonOfQuantization(quantization) });
     return;
   }
   print(`${path}: ${kind}${scheduler ? `, scheduler ${scheduler}` : ''}`);
@@ -75,30 +80,45 @@ async function inspect(reference: string, options: InspectOptions): Promise<void
     if (options.tensors) printTensors(part);
   }
   if (components.every(({ nonFinite }) => nonFinite?.length === 0)) print('Every value is finite.');
+  if (quantization) printQuantization(quantization);
 }
 
-async function describe(path: string, options: InspectOptions) {
+interface Description {
+  readonly kind: string;
+  readonly components: readonly ComponentSummary[];
+  readonly scheduler?: string;
+  readonly quantization?: QuantizationDescription;
+}
+
+async function describe(path: string, options: InspectOptions): Promise<Description> {
   const whole = await isWholeModel(path);
   if (!whole) {
     const source = await openCheckpoint(path, options);
     const components = [await summarize('tensors', '', source, options)];
     await source.close();
-    return { kind: 'safetensors', components, scheduler: undefined };
+    return { kind: 'safetensors', components };
   }
   const parts = await openModelParts(path, options);
-  const components: ComponentSummary[] = [];
-  for (const component of ['text_encoder', 'unet', 'vae'] satisfies WeightedComponent[]) {
-    if (!parts.has(component)) continue;
-    const config = (await parts.config(component)) as Record<string, unknown>;
-    const architecture = String(
-      config._class_name ?? (config.architectures as string[])?.[0] ?? '',
-    );
-    const source = await parts.weights(component);
-    components.push(await summarize(component, architecture, source, options));
+  try {
+    const components: ComponentSummary[] = [];
+    for (const component of ['text_encoder', 'unet', 'vae'] satisfies WeightedComponent[]) {
+      if (!parts.has(component)) continue;
+      const config = (await parts.config(component)) as Record<string, unknown>;
+      const architecture = String(
+        config._class_name ?? (config.architectures as string[])?.[0] ?? '',
+      );
+      const source = await parts.weights(component);
+      components.push(await summarize(component, architecture, source, options));
+    }
+    return {
+      kind: parts.has('text_encoder') ? 'Stable Diffusion' : 'unconditional diffusion',
+      components,
+      scheduler: describeScheduler(await parts.schedulerConfig()),
+      quantization: await describeQuantization(parts),
+    };
+  } finally {
+    await parts.close();
   }
-  await parts.close();
-  const kind = parts.has('text_encoder') ? 'Stable Diffusion' : 'unconditional diffusion';
-  return { kind, components, scheduler: describeScheduler(await parts.schedulerConfig()) };
 }
 
 /** Its name and prediction type; the reason where Bookend does not run it. */
@@ -117,7 +137,8 @@ async function isWholeModel(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (!found) return true;
   if (found.isDirectory()) {
-    return (await stat(join(path, 'model_index.json')).catch(() => undefined)) !== undefined;
+    const index = await stat(join(path, 'model_index.json')).catch(() => undefined);
+    return index !== undefined || (await isQuantizedSingleFile(path));
   }
   const source = await openCheckpoint(path);
   const whole = source.names().some((name) => name.startsWith('model.diffusion_model.'));

@@ -31,6 +31,7 @@ interface QuantizeOptions {
   readonly exclude?: readonly string[];
   readonly config?: string;
   readonly seed: number;
+  readonly sensitivity: boolean;
   readonly variant?: string;
   readonly tokenizer?: string;
   readonly prediction?: 'epsilon' | 'v_prediction';
@@ -72,6 +73,7 @@ export function addQuantizeCommand(program: Command): void {
     .option('--include <patterns...>', 'layers, such as "down_blocks.*.resnets.*" (default: all)')
     .option('--exclude <patterns...>', 'layers to leave, besides those that the default leaves')
     .option('--config <file>', 'a JSON file with all of these and more')
+    .option('--no-sensitivity', 'do not measure which steps INT8 harms, which precision auto needs')
     .optionsGroup('With which model:')
     .option('--variant <name>', 'weights such as fp16 in model.fp16.safetensors')
     .option('--download', 'fetch a hub id that is not in the cache')
@@ -85,19 +87,19 @@ export function addQuantizeCommand(program: Command): void {
     .action(quantize);
 }
 
+const PHASES = {
+  calibrating: { label: 'Calibrating', unit: 'step' },
+  quantizing: { label: 'Quantizing', unit: 'layer' },
+  measuring: { label: 'Measuring', unit: 'step' },
+} as const;
+
 async function quantize(reference: string, options: QuantizeOptions): Promise<void> {
   const config = await quantizationConfig(options);
   const interrupt = interruptSignal();
   const bars = new Map<string, Progress>();
   const onProgress = ({ phase, done, total, seconds }: QuantizationProgress) => {
-    const calibrating = phase === 'calibrating';
-    const bar =
-      bars.get(phase) ??
-      createProgress(
-        calibrating ? 'Calibrating' : 'Quantizing',
-        total,
-        calibrating ? 'step' : 'layer',
-      );
+    const { label, unit } = PHASES[phase];
+    const bar = bars.get(phase) ?? createProgress(label, total, unit);
     bars.set(phase, bar);
     bar.update(done, seconds);
     if (done === total) bar.finish();
@@ -110,6 +112,7 @@ async function quantize(reference: string, options: QuantizeOptions): Promise<vo
       steps: options.steps,
       guidanceScale: options.guidance,
       seed: options.seed,
+      ...(!options.sensitivity && { sensitivityPrompts: 0 }),
       variant: options.variant,
       tokenizer: options.tokenizer,
       predictionType: options.prediction,
@@ -168,6 +171,7 @@ function show(report: QuantizationReport, { json }: QuantizeOptions): void {
       buckets: model.buckets.length,
       samples: model.origin.samples,
       resumedSamples,
+      int8Psnr: model.sensitivity?.int8Psnr ?? null,
       // In dB; null: no noise at all.
       meanError: { weightSqnr: finiteMean(weights), inputSqnr: finiteMean(inputs) },
       worst: {

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { BookendError } from '../core/errors.ts';
 import { sameShape } from '../core/shape.ts';
 import { openCheckpoint } from '../io/checkpoint.ts';
@@ -53,8 +52,4 @@ export async function saveCalibration(
   samples: number,
 ): Promise<void> {
   await writeSafetensors(path, calibration.tensors(), { key, samples: String(samples) });
-}
-
-export async function dropCalibration({ path }: CalibrationState): Promise<void> {
-  await rm(path, { force: true });
 }

@@ -69,7 +69,8 @@ export async function openModelParts(
   return folderParts(path, options);
 }
 
-async function isQuantizedSingleFile(path: string): Promise<boolean> {
+/** Whether `path` is what quantizing a single file made: a folder with the file in it. */
+export async function isQuantizedSingleFile(path: string): Promise<boolean> {
   const there = (name: string) => exists(join(path, name));
   if (await there('model_index.json')) return false;
   return (await there(SINGLE_FILE)) && (await there(`unet/${QUANTIZATION_JSON}`));

@@ -20,6 +20,7 @@ import {
   quantizeLayer,
 } from '../quantization/quantize-layer.ts';
 import { equalRanges, type QuantizedUNet, quantizedUNet } from '../quantization/quantized-model.ts';
+import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
 import { schedulerFromConfig } from '../schedulers/index.ts';
 import { Calibrator, unetGraph } from './calibrate.ts';
@@ -30,12 +31,13 @@ import { openModelParts } from './model-parts.ts';
 import { QuantizedFolder } from './quantized-folder.ts';
 import { stepGraph } from './quantized-unet.ts';
 import { requireNumber, requireWhole } from './request.ts';
+import { measureSensitivity } from './sensitivity.ts';
 import { startStopwatch } from './stopwatch.ts';
 import { weightsOf } from './weights.ts';
 
 /** What quantization is doing; `seconds` is the time of the one that just ended. */
 export interface QuantizationProgress {
-  readonly phase: 'calibrating' | 'quantizing';
+  readonly phase: 'calibrating' | 'quantizing' | 'measuring';
   readonly done: number;
   readonly total: number;
   readonly seconds: number;
@@ -53,6 +55,11 @@ export interface PostTrainingOptions extends Omit<LoadOptions, 'precision'> {
   readonly guidanceScale?: number;
   /** Of the first run; the others count on. 0 by default. */
   readonly seed?: number;
+  /**
+   * How many prompts to measure the sensitivity of the steps to INT8 with, 2 by default; 0: leave
+   * it out, and with it precision `auto`. Models without prompts and weight-only ones have none.
+   */
+  readonly sensitivityPrompts?: number;
   readonly onProgress?: (event: QuantizationProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -119,9 +126,13 @@ export async function quantizePostTraining(
     const result = quantizedModel(plan, model, layers, inputs);
     await folder.writeModel(result);
     await folder.complete();
+    const sensitivity = await sensitivityOf(out, result, plan, options);
+    const measured = sensitivity ? quantizedUNet({ ...result, sensitivity }) : result;
+    if (sensitivity) await folder.writeModel(measured);
+    await folder.finish();
     return {
       out,
-      model: result,
+      model: measured,
       layers: layers.map(({ path: layer }, i) => {
         const { weightSqnr, inputSqnr } = quantized[i];
         return { path: layer, weightSqnr, inputSqnr };
@@ -255,6 +266,33 @@ function quantizedModel(
     trainTimesteps,
     buckets: ranges.map((range, i) => ({ ...range, layers: layerParams(layers, inputs, i) })),
   });
+}
+
+/** Measured on the finished folder, as it will be used. */
+async function sensitivityOf(
+  folder: string,
+  { buckets }: QuantizedUNet,
+  { prompts, guidanceScale, seed }: CalibrationPlan,
+  { sensitivityPrompts = 2, threads, onProgress, signal }: PostTrainingOptions,
+): Promise<PrecisionSensitivity | undefined> {
+  if (sensitivityPrompts === 0 || buckets.length === 0) return undefined;
+  const loaded = await loadModel(folder, { threads });
+  try {
+    if (loaded.kind !== 'stable-diffusion') return undefined;
+    let elapsed = startStopwatch();
+    return await measureSensitivity(loaded.model, {
+      prompts: Array.from({ length: sensitivityPrompts }, (_, i) => promptOfSample(prompts, i)),
+      guidanceScale,
+      seed,
+      onProgress: (done, total) => {
+        onProgress?.({ phase: 'measuring', done, total, seconds: elapsed() });
+        elapsed = startStopwatch();
+      },
+      signal,
+    });
+  } finally {
+    await loaded.dispose();
+  }
 }
 
 function schedulerOf(model: LoadedModel) {

@@ -14,7 +14,7 @@ import {
 } from '../quantization/quantized-model.ts';
 import { type PartsOptions, SINGLE_FILE, tokenizerFolder } from './model-parts.ts';
 
-/** Calibration under way; gone when the folder is complete. */
+/** Calibration under way; gone when all is done. */
 const STATE = 'calibration.safetensors';
 const INDEX = 'model_index.json';
 const OWN_FILES: ReadonlySet<string> = new Set([
@@ -88,6 +88,10 @@ export class QuantizedFolder {
   async complete(): Promise<void> {
     if ((await stat(this.#source)).isDirectory()) await this.#linkFolder();
     else await this.#linkSingleFile();
+  }
+
+  /** Nothing is left to be taken up again. */
+  async finish(): Promise<void> {
     await rm(this.statePath, { force: true });
   }
 

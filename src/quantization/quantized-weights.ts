@@ -127,15 +127,7 @@ export function quantizedWeights(
   const replaced = new Map(layers.map(({ path }) => [`${path}.weight`, path]));
   const read = async (name: string): Promise<Tensor> => {
     const path = replaced.get(name);
-    if (path === undefined) return original.read(name);
-    const names = quantizedNames(path);
-    const affine = config.weights.scheme === 'affine';
-    return dequantizeWeight({
-      codes: await quantized.read(names.weight),
-      scales: await quantized.read(names.scale),
-      ...(affine && { zeros: await quantized.read(zeroName(path)) }),
-      spec: config.weights,
-    });
+    return path === undefined ? original.read(name) : readQuantizedWeight(path, quantized, config);
   };
   return {
     names: () => original.names(),
@@ -146,6 +138,21 @@ export function quantizedWeights(
     read,
     locate: (name) => (replaced.has(name) ? undefined : original.locate?.(name)),
   };
+}
+
+/** A layer's quantized weight as f32. */
+export async function readQuantizedWeight(
+  path: string,
+  quantized: WeightSource,
+  { weights: spec }: QuantizationConfig,
+): Promise<Tensor> {
+  const names = quantizedNames(path);
+  return dequantizeWeight({
+    codes: await quantized.read(names.weight),
+    scales: await quantized.read(names.scale),
+    ...(spec.scheme === 'affine' && { zeros: await quantized.read(zeroName(path)) }),
+    spec,
+  });
 }
 
 function joined(original: WeightSource, quantized: WeightSource): WeightSource {
