@@ -57,8 +57,8 @@ export async function casesFor(model: string): Promise<Cases> {
 async function modelCases(parts: ModelParts): Promise<Case[]> {
   const unet = await openUNet(parts, { batch: 1 });
   const runnable = { ...unet, inputs: inputsFor(unet.graph) };
-  if (!(await parts.quantization())) return allForms('model', runnable);
-  const quantized = await quantizeUNet(parts, unet);
+  if (!unet.quantization) return allForms('model', runnable);
+  const quantized = quantizeUNet(unet);
   return allForms('model', runnable, { ...quantized, inputs: runnable.inputs });
 }
 

@@ -83,8 +83,8 @@ async function openSubject(parts: ModelParts, options: ExportCommandOptions): Pr
   const { precision, timestepBucket } = options;
   const float = await openUNet(parts, options);
   const metadata = { 'bookend.precision': precision };
-  if (precision === 'fp32') return { ...float, metadata };
-  const { graph, weights, ...chosen } = await quantizeUNet(parts, float, timestepBucket);
+  if (precision === 'fp32') return { graph: float.graph, weights: float.weights, metadata };
+  const { graph, weights, ...chosen } = quantizeUNet(float, timestepBucket);
   const { minTimestep, maxTimestep } = chosen.bucket;
   note(
     `Activation scales are those of timesteps ${minTimestep} to ${maxTimestep}, bucket ${chosen.index} of 0 to ${chosen.buckets - 1}; at other timesteps this file is less accurate.`,

@@ -9,7 +9,7 @@ import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.t
 import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
 import { inferencePasses, runPasses } from '../passes/index.ts';
 import type { ModelParts } from '../pipelines/model-parts.ts';
-import { openQuantizedUNet } from '../pipelines/quantized-unet.ts';
+import { type LoadedQuantization, openQuantizedUNet } from '../pipelines/quantized-unet.ts';
 import { requireExtent } from '../pipelines/request.ts';
 import { weightsOf } from '../pipelines/weights.ts';
 import type { QuantizedUNet, TimestepBucket } from '../quantization/quantized-model.ts';
@@ -19,6 +19,13 @@ import type { WeightSource } from '../runtime/backend.ts';
 export interface ExportedUNet {
   readonly graph: Graph;
   readonly weights: WeightSource;
+}
+
+/** A U-Net in FP32, and what `bookend quantize` added to it. */
+export interface FloatUNet extends ExportedUNet {
+  /** Where it came from, for messages. */
+  readonly origin: string;
+  readonly quantization?: LoadedQuantization;
 }
 
 export interface ExportSize {
@@ -33,34 +40,42 @@ const TOKENS = 77;
 /**
  * The U-Net of a model in FP32.
  *
- * @throws BookendError as the parsers of configurations and `checkParameters` do; `invalid-argument`
- * for a size that does not fit, or none where the model has none of its own
+ * @throws BookendError as the parsers of configurations, `checkParameters` and `openQuantizedUNet` do;
+ * `invalid-argument` for a size that does not fit, or none where the model has none of its own
  */
-export async function openUNet(parts: ModelParts, options: ExportSize): Promise<ExportedUNet> {
+export async function openUNet(parts: ModelParts, options: ExportSize): Promise<FloatUNet> {
   const config = (await parts.config('unet')) as { readonly _class_name?: unknown };
   const conditional = config._class_name !== 'UNet2DModel';
   const { downscale } = conditional
     ? parseAutoencoderKLConfig(await parts.config('vae'))
     : { downscale: 1 };
-  const { batch } = options;
   const source = await parts.weights('unet');
-  const weights = weightsOf(source);
-  const check = (expected: Parameters<typeof checkParameters>[0], model: string) =>
-    checkParameters(expected, weights, { origin: source.origin, model });
-  if (conditional) {
-    const unet = parseUNet2DConditionConfig(config);
-    check(unet2DConditionParameters(unet), 'UNet2DConditionModel');
-    const size = { batch, tokens: TOKENS, ...latentSize(unet.sampleSize, downscale, options) };
-    return ready(buildUNet2DConditionModel(unet, size), weights);
-  }
-  const unet = parseUNet2DConfig(config);
-  check(unet2DParameters(unet), 'UNet2DModel');
-  const size = { batch, ...latentSize(unet.sampleSize, downscale, options) };
-  return ready(buildUNet2DModel(unet, size), weights);
+  const original = weightsOf(source);
+  const { model, expected } = conditional
+    ? conditionalUNet(config, downscale, options)
+    : unconditionalUNet(config, options);
+  checkParameters(expected, original, { origin: source.origin, model: model.name });
+  const quantization = await openQuantizedUNet(parts, model, original);
+  return {
+    origin: parts.origin,
+    graph: runPasses(model, inferencePasses('f32')),
+    weights: quantization?.weights ?? original,
+    ...(quantization && { quantization }),
+  };
 }
 
-function ready(model: Graph, weights: WeightSource): ExportedUNet {
-  return { graph: runPasses(model, inferencePasses('f32')), weights };
+function conditionalUNet(json: unknown, downscale: number, options: ExportSize) {
+  const config = parseUNet2DConditionConfig(json);
+  const latents = latentSize(config.sampleSize, downscale, options);
+  const size = { batch: options.batch, tokens: TOKENS, ...latents };
+  const expected = unet2DConditionParameters(config);
+  return { model: buildUNet2DConditionModel(config, size), expected };
+}
+
+function unconditionalUNet(json: unknown, options: ExportSize) {
+  const config = parseUNet2DConfig(json);
+  const size = { batch: options.batch, ...latentSize(config.sampleSize, 1, options) };
+  return { model: buildUNet2DModel(config, size), expected: unet2DParameters(config) };
 }
 
 interface Size {
@@ -94,32 +109,30 @@ export interface QuantizedExport extends ExportedUNet {
  * Quantizes `float` as the model's own quantization says; the middle bucket by default.
  *
  * @throws BookendError `invalid-argument` where there is none or no such bucket; `unsupported` where
- * only weights are quantized; as reading the quantization does
+ * only weights are quantized
  */
-export async function quantizeUNet(
-  parts: ModelParts,
-  { graph, weights }: ExportedUNet,
+export function quantizeUNet(
+  { origin, graph, quantization }: FloatUNet,
   wanted?: number,
-): Promise<QuantizedExport> {
-  const opened = await openQuantizedUNet(parts, graph, weights);
-  if (!opened) {
+): QuantizedExport {
+  if (!quantization) {
     throw new BookendError(
       'invalid-argument',
-      `${parts.origin} is not quantized, so there is no INT8 to export; make a model that is with \`bookend quantize ${parts.origin} --out DIR\`, or choose fp32.`,
+      `${origin} is not quantized, so there is no INT8 to export; make a model that is with \`bookend quantize ${origin} --out DIR\`, or choose fp32.`,
     );
   }
-  const { model, quantizer, weights: joined } = opened;
+  const { model, quantizer, weights } = quantization;
   if (!quantizer) {
     throw new BookendError(
       'unsupported',
-      `${parts.origin} has only its weights quantized and computes in floats; export it with --precision fp32.`,
+      `${origin} has only its weights quantized and computes in floats; export it with --precision fp32.`,
     );
   }
   const index = wanted ?? Math.floor(model.buckets.length / 2);
   const bucket = requireBucket(model, index);
   return {
     graph: quantizer.quantize(graph, index),
-    weights: joined,
+    weights,
     bucket,
     index,
     buckets: model.buckets.length,

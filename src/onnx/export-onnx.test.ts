@@ -204,6 +204,11 @@ test('what cannot be exported is refused by name, before any file is written', a
       code: 'invalid-checkpoint',
       message: /codes is stored as f32 where the graph has s8/,
     });
+    const signal = AbortSignal.abort();
+    await assert.rejects(exportOnnx(graph, weightsFor(graph), path, { signal }), {
+      code: 'aborted',
+    });
+    await assert.rejects(exportOnnx(graph, weightsFor(graph), folder), { code: 'io' });
     assert.deepEqual(readdirSync(folder), []);
   });
 });

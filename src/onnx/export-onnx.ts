@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { throwIfAborted } from '../core/errors.ts';
 import { formatShape } from '../core/shape.ts';
-import { writeAtomically } from '../io/atomic-write.ts';
+import { refuseFolder, writeAtomically } from '../io/atomic-write.ts';
 import type { Graph, Value } from '../ir/graph.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { checkWeights } from '../runtime/check-tensors.ts';
@@ -62,6 +62,8 @@ export async function exportOnnx(
   checkWeights(graph, weights);
   const { initializers, ...lowered } = lowerToOnnx(graph);
   const data = `${path}.data`;
+  // Found before the data takes the place of older data, which an older model at `path` may need.
+  await refuseFolder(path);
   const tensors: OnnxTensor[] = [];
   let bytes = 0;
   await writeAtomically(data, async (handle) => {

@@ -1,7 +1,8 @@
 import { BookendError } from '../core/errors.ts';
 import { elementCount, formatShape, type Shape } from '../core/shape.ts';
-import { castTensor, type Tensor } from '../core/tensor.ts';
+import { floats, type Tensor } from '../core/tensor.ts';
 import type { Value } from '../ir/graph.ts';
+import { isFloating } from '../ir/ops/rules.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { type ElementType, elementBytes } from './model-proto.ts';
 
@@ -18,10 +19,10 @@ export interface Initializer {
   readonly name: string;
   readonly type: ElementType;
   readonly shape: Shape;
-  readonly source: TypedBytes | { readonly path: string; readonly form: ParameterForm };
+  readonly source: Numbers | { readonly path: string; readonly form: ParameterForm };
 }
 
-type TypedBytes = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
+type Numbers = Float32Array | Uint8Array | BigInt64Array;
 
 /** Bytes that the initializer takes. */
 export function byteLengthOf({ type, shape }: Initializer): number {
@@ -73,7 +74,7 @@ export class Initializers {
     return this.#constant('u8', [], Uint8Array.of(value));
   }
 
-  #constant(type: ElementType, shape: Shape, data: TypedBytes): string {
+  #constant(type: ElementType, shape: Shape, data: Numbers): string {
     return this.#get(`${type}${formatShape(shape)} ${data.join(' ')}`, () => ({
       name: this.#unique(`constant.${this.#byKey.size}`),
       type,
@@ -112,14 +113,15 @@ export async function readInitializer(
   if (!('path' in source)) return asBytes(source);
   const { path, form } = source;
   const stored = await weights.read(path);
-  const tensor = type === 'f32' ? castTensor(stored, 'f32') : stored;
-  if (tensor.dtype !== type) {
+  const isFloat = type === 'f32' && isFloating(stored.dtype);
+  if (!isFloat && stored.dtype !== type) {
     throw new BookendError(
       'invalid-checkpoint',
-      `Tensor ${path} is stored as ${tensor.dtype} where the graph has ${type}; use a checkpoint that was quantized for it.`,
+      `Tensor ${path} is stored as ${stored.dtype} where the graph has ${type}; use a checkpoint that was quantized for it.`,
     );
   }
-  return asBytes(form.transpose ? transpose(tensor) : tensor.data);
+  const data = isFloat ? floats(stored) : stored.data;
+  return asBytes(form.transpose ? transpose(stored.shape, data) : data);
 }
 
 /** Every platform that Bookend has native code for is little-endian, as ONNX's raw data is. */
@@ -127,8 +129,7 @@ function asBytes(data: Tensor['data'] | BigInt64Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-function transpose({ shape, data }: Tensor): Tensor['data'] {
-  const [rows, columns] = shape;
+function transpose([rows, columns]: Shape, data: Tensor['data']): Tensor['data'] {
   const out = data.slice();
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
