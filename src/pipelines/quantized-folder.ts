@@ -1,4 +1,4 @@
-import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
@@ -51,17 +51,14 @@ export class QuantizedFolder {
   ): Promise<QuantizedFolder> {
     try {
       await mkdir(join(path, 'unet'), { recursive: true });
-      const present = await readdir(path);
-      const ours = present.includes(STATE) || (await exists(join(path, 'unet', QUANTIZATION_JSON)));
-      if (
-        (await realpath(path)) === (await realpath(source)) ||
-        (!ours && (await holdsFiles(path)))
-      ) {
+      const same = (await realpath(path)) === (await realpath(source));
+      if (same || !(await isOurs(path))) {
         throw new BookendError(
           'invalid-argument',
           `${path} holds something else than a quantized model; name a folder that does not exist or is empty.`,
         );
       }
+      await removeTemporaries(path);
     } catch (error) {
       throw asIoError('write', path, error);
     }
@@ -119,6 +116,18 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-async function holdsFiles(path: string): Promise<boolean> {
-  return (await filesBelow(path)).length > 0;
+/** Whether a folder is empty, was left by an interrupted run, or is a quantized model. */
+async function isOurs(path: string): Promise<boolean> {
+  const files = await filesBelow(path);
+  const marks = [STATE, join('unet', QUANTIZATION_JSON)];
+  return files.every(isTemporary) || marks.some((mark) => files.includes(mark));
+}
+
+/** Names that atomic writing and linking use; a process that is killed leaves them behind. */
+function isTemporary(file: string): boolean {
+  return /^\..*[0-9a-f]{12}\.tmp$/.test(basename(file));
+}
+
+async function removeTemporaries(path: string): Promise<void> {
+  for (const file of (await filesBelow(path)).filter(isTemporary)) await rm(join(path, file));
 }

@@ -14,6 +14,8 @@ export interface Outcome {
 export interface RunSettings {
   /** Sends SIGINT as soon as this appears on stderr. */
   readonly interruptAt?: string;
+  /** Sends SIGKILL as soon as this holds; asked again and again. */
+  readonly killWhen?: () => boolean;
   /** Largest file that may be written, in blocks of 512 bytes: a disk that fills up. */
   readonly fileBlocks?: number;
   /** Variables beside those of this process. */
@@ -22,7 +24,7 @@ export interface RunSettings {
 
 /** Runs `bookend ARGS` as its own process. */
 export function runBookend(args: readonly string[], settings: RunSettings = {}): Promise<Outcome> {
-  const { interruptAt, fileBlocks, environment } = settings;
+  const { interruptAt, killWhen, fileBlocks, environment } = settings;
   const command = [process.execPath, MAIN, ...args];
   // POSIX counts 512-byte blocks, which only a POSIX shell does for sure.
   const limited = ['sh', '-c', `ulimit -f ${fileBlocks}; exec "$@"`, 'sh', ...command];
@@ -43,9 +45,11 @@ export function runBookend(args: readonly string[], settings: RunSettings = {}):
     interrupted = true;
     child.kill('SIGINT');
   });
+  const watch = setInterval(() => killWhen?.() && child.kill('SIGKILL'), 2);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (status) => {
+      clearInterval(watch);
       const json = () => JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
       resolve({ status, stdout, stderr, json });
     });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { BookendError } from '../../src/core/errors.ts';
 import { fuzz } from './fuzz.ts';
 import { fuzzPng } from './png.ts';
+import { fuzzQuantization } from './quantization.ts';
 import { fuzzSafetensors } from './safetensors.ts';
 
 test('mutated safetensors files are read or refused', async () => {
@@ -14,6 +15,12 @@ test('mutated safetensors files are read or refused', async () => {
 test('mutated images are read or refused', async () => {
   const report = await fuzzPng(500, 1);
   assert.ok(report.refused['invalid-image'] > 250, JSON.stringify(report));
+  assert.ok(report.accepted > 10, JSON.stringify(report));
+});
+
+test('mutated quantized models are read or refused', async () => {
+  const report = await fuzzQuantization(500, 1);
+  assert.ok(report.refused['invalid-checkpoint'] > 250, JSON.stringify(report));
   assert.ok(report.accepted > 10, JSON.stringify(report));
 });
 
