@@ -15,6 +15,13 @@ export {
 } from './pipelines/index.ts';
 export type { InpaintRequest } from './pipelines/inpaint.ts';
 export type { LoadOptions } from './pipelines/load.ts';
+export {
+  type LayerReport,
+  type PostTrainingOptions,
+  type QuantizationProgress,
+  type QuantizationReport,
+  quantizePostTraining,
+} from './pipelines/post-training-quantization.ts';
 export type {
   GenerationResult,
   Precision,
