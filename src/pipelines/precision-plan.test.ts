@@ -9,10 +9,11 @@ import type { PrecisionOptions } from './request.ts';
 
 const SENSITIVITY: PrecisionSensitivity = {
   points: [
-    { timestep: 900, amplitude: 4e-5 },
-    { timestep: 100, amplitude: 1e-5 },
+    { angle: 1.4, amplitude: 0.04 },
+    { angle: 0.1, amplitude: 0.0001 },
   ],
   exponent: 1.5,
+  floor: 0,
   int8Psnr: 30,
   conditions: { scheduler: 'ddim', steps: 4, guidanceScale: 3, width: 8, height: 8, prompts: 1 },
 };
@@ -106,8 +107,7 @@ test('noise levels are those of the timesteps, also where these are not whole', 
 
 test('auto chooses under its budget, and says what it expects', async () => {
   const { schedule, prediction } = await resolved({ precision: 'auto', maxSeconds: 15 });
-  // The least sensitive steps of this model are the last.
-  assert.equal(formatSchedule(schedule), `${high}x5,int8x5`);
+  assert.equal(schedule.filter((precision) => precision === 'int8').length, 5);
   assert.equal(prediction?.seconds, 15);
   assert.ok(prediction.psnr! > 40);
   const exact = await resolved({ precision: 'auto', minPsnr: 500 });

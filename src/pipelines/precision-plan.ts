@@ -136,9 +136,8 @@ export async function resolvePrecision(
   subject: PrecisionSubject,
 ): Promise<ResolvedPrecision> {
   if (usesInt8(schedule)) subject.requireInt8();
+  const sigmas = noiseLevels(scheduler, timesteps);
   if (schedule.kind !== 'auto') {
-    const { alphasCumprod } = scheduler.noiseSchedule;
-    const sigmas = timesteps.map((timestep) => sigmaAt(alphasCumprod, timestep));
     return { schedule: resolveSchedule(schedule, sigmas) };
   }
   const { sensitivity } = subject;
@@ -153,7 +152,7 @@ export async function resolvePrecision(
   const seconds = await subject.measure(middle, [high, 'int8']);
   const choice: AutoChoice = chooseSchedule({
     sensitivity,
-    timesteps,
+    sigmas,
     high,
     seconds: { high: seconds[high]!, int8: seconds.int8! },
     maxSeconds,
@@ -162,6 +161,12 @@ export async function resolvePrecision(
   const { psnr } = choice;
   const prediction = { seconds: choice.seconds, ...(Number.isFinite(psnr) && { psnr }) };
   return { schedule: choice.schedule, prediction };
+}
+
+/** σ at each of `timesteps`, which need not be whole. */
+export function noiseLevels(scheduler: Scheduler, timesteps: readonly number[]): number[] {
+  const { alphasCumprod } = scheduler.noiseSchedule;
+  return timesteps.map((timestep) => sigmaAt(alphasCumprod, timestep));
 }
 
 /** √((1 − ᾱ)/ᾱ), between whole timesteps in proportion to its logarithm. */

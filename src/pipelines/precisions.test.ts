@@ -20,10 +20,11 @@ import { measureSensitivity } from './sensitivity.ts';
 
 const SENSITIVITY: PrecisionSensitivity = {
   points: [
-    { timestep: 900, amplitude: 1e-5 },
-    { timestep: 100, amplitude: 9e-5 },
+    { angle: 1.4, amplitude: 0.01 },
+    { angle: 0.1, amplitude: 0.09 },
   ],
   exponent: 1.5,
+  floor: 0,
   int8Psnr: 30,
   conditions: { scheduler: 'ddim', steps: 8, guidanceScale: 3, width: 32, height: 32, prompts: 1 },
 };
@@ -120,12 +121,12 @@ test('auto spends INT8 where it hurts least, and says what it expects', async ()
 test('sensitivity is measured step by step, and foretells the whole', async () => {
   const model = pipe.model;
   let progress = [0, 0];
-  const request = { prompts: ['an apple', 'a pear'], steps: 6, probes: 3, guidanceScale: 3 };
+  const request = { prompts: ['an apple', 'a pear'], steps: 6, blocks: 3, guidanceScale: 3 };
   const onProgress = (done: number, total: number) => {
     progress = [done, total];
   };
   const found = await measureSensitivity(model, { ...request, onProgress });
-  assert.deepEqual(progress, [2 * (12 + 6 + 3 + 1), 2 * (12 + 6 + 3 + 1)]);
+  assert.deepEqual(progress, [2 * (18 + 1 + 2 + 6), 2 * (18 + 1 + 2 + 6)]);
   assert.equal(found.points.length, 3);
   assert.ok(found.points.every(({ amplitude }) => amplitude > 0 && amplitude < 1));
   assert.ok(found.exponent >= 1 && found.exponent <= 2);

@@ -1,19 +1,19 @@
 import { BookendError } from '../core/errors.ts';
-import type { Precision } from '../quantization/precision-schedule.ts';
+import type { NoiseLevels, Precision } from '../quantization/precision-schedule.ts';
 import {
   combinedError,
-  coveredTimesteps,
+  coveredAngles,
   errorOfPsnr,
   fitExponent,
   type PrecisionSensitivity,
   psnrOfError,
-  stepErrors,
 } from '../quantization/sensitivity.ts';
 import { createScheduler, type Scheduler } from '../schedulers/index.ts';
 import { bestPrecision } from './cpu-precision.ts';
 import { denoise } from './denoise.ts';
 import type { DenoiserRun } from './denoiser.ts';
 import { ImageNoise, type LatentShape } from './latents.ts';
+import { noiseLevels } from './precision-plan.ts';
 import { requireNumber, requireWhole } from './request.ts';
 import { latentShape, requirePlainModel, type StableDiffusion } from './stable-diffusion.ts';
 
@@ -22,8 +22,8 @@ export interface SensitivityRequest {
   readonly prompts: readonly string[];
   /** Of each run, 20 by default; what is found holds for other numbers too. */
   readonly steps?: number;
-  /** At how many of the steps to probe, 8 by default. */
-  readonly probes?: number;
+  /** Into how many blocks to cut a run, each of which is then tried in INT8; 8 by default. */
+  readonly blocks?: number;
   /** 7.5 by default. */
   readonly guidanceScale?: number;
   /** Prompt i starts from the noise of seed + i; 0 by default. */
@@ -40,18 +40,26 @@ export interface SensitivityRequest {
 interface Measurement {
   readonly scheduler: Scheduler;
   readonly timesteps: readonly number[];
-  /** Indices of the steps that are probed, rising. */
-  readonly probed: readonly number[];
+  /** The last steps first, which matter most: short blocks there. */
+  readonly blocks: readonly Block[];
   readonly shape: LatentShape;
   readonly guidanceScale: number;
   readonly evaluated: () => void;
   readonly signal: AbortSignal | undefined;
 }
 
+/** Steps `first` to `last` of a run, both included. */
+interface Block {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** dB against the image without INT8. */
 interface PromptResult {
-  /** With the one step in INT8, for each of `probed`. */
-  readonly probes: readonly number[];
+  /** With that block of steps in INT8. */
+  readonly blocks: readonly number[];
+  /** Without INT8, from noise that differs beyond what can be seen. */
+  readonly floor: number;
   /** With all steps in INT8. */
   readonly int8: number;
 }
@@ -59,14 +67,18 @@ interface PromptResult {
 /** DDIM makes no noise of its own and remembers nothing, so that a run can go on from any step. */
 const SCHEDULER = 'ddim';
 
+/** How much the start of a run is disturbed to find the floor, beside noise of deviation 1. */
+const DISTURBANCE = 1e-3;
+
 /** Images alike to the last bit count as this good: below it lie the roundings of high precision. */
 const BEST_PSNR = 150;
 
 /**
  * Measures what INT8 costs a quantized model at each part of a run. For every prompt: a run in high
- * precision whose latents are kept; from some of them, one step in INT8 and the rest of the run in
- * high precision; and a run wholly in INT8, which tells how the errors of several steps add up.
- * Takes about steps · (2 + probes / 2) model evaluations a prompt.
+ * precision whose latents are kept; from some of them on, a block of steps in INT8 and the rest in
+ * high precision; a run wholly in INT8, which tells how the errors of several steps add up; and one
+ * in high precision from a start that differs a little, since high precision rounds as well, and
+ * what differs at all comes to differ by as much. That takes about 6 · steps model evaluations.
  *
  * @throws BookendError `invalid-argument` for a model without INT8 or options out of range;
  * `unsupported` for models that only inpaint; `aborted`
@@ -78,14 +90,14 @@ export async function measureSensitivity(
   requirePlainModel(model);
   model.denoiser.unet.requireInt8();
   const measurement = plan(model, request);
-  const { timesteps, probed, shape, guidanceScale } = measurement;
+  const { timesteps, blocks, shape, guidanceScale } = measurement;
   const seed = requireWhole('seed', request.seed ?? 0, 0, Number.MAX_SAFE_INTEGER / 2);
   const results: PromptResult[] = [];
   for (const [i, prompt] of request.prompts.entries()) {
     results.push(await measurePrompt(model, measurement, prompt, seed + i));
   }
   const { downscale } = model.autoencoder.config;
-  return summarize(timesteps, probed, results, {
+  return summarize(noiseLevels(measurement.scheduler, timesteps), blocks, results, {
     scheduler: SCHEDULER,
     steps: timesteps.length,
     guidanceScale,
@@ -104,23 +116,32 @@ function plan(model: StableDiffusion, request: SensitivityRequest): Measurement 
     );
   }
   const steps = requireWhole('steps', request.steps ?? 20, 2, 1000);
-  const probes = requireWhole('probes', Math.min(request.probes ?? 8, steps), 2, steps);
+  const blocks = cut(steps, requireWhole('blocks', request.blocks ?? Math.min(8, steps), 2, steps));
   const scheduler = createScheduler(SCHEDULER, model.schedulerConfig);
-  const probed = Array.from({ length: probes }, (_, i) =>
-    Math.round((i * (steps - 1)) / (probes - 1)),
-  );
-  const rest = probed.reduce((sum, step) => sum + steps - step, 0);
-  const total = prompts.length * (2 * steps + rest);
+  const rest = blocks.reduce((sum, { first }) => sum + steps - first, 0);
+  const total = prompts.length * (3 * steps + rest);
   let done = 0;
   return {
     scheduler,
     timesteps: scheduler.plan(steps).timesteps,
-    probed,
+    blocks,
     shape: latentShape(model, 1, width, height),
     guidanceScale: requireNumber('guidanceScale', request.guidanceScale ?? 7.5, 0, 1000),
     evaluated: () => onProgress?.(++done, total),
     signal,
   };
+}
+
+/** Lengths grow from 1 towards the start like a geometric series. */
+function cut(steps: number, count: number): Block[] {
+  const blocks: Block[] = [];
+  let end = 0;
+  for (let i = 0; i < count; i++) {
+    const begin = Math.max(end + 1, Math.round(steps ** (i / (count - 1))));
+    blocks.push({ first: steps - begin, last: steps - 1 - end });
+    end = begin;
+  }
+  return blocks;
 }
 
 async function measurePrompt(
@@ -129,7 +150,7 @@ async function measurePrompt(
   prompt: string,
   seed: number,
 ): Promise<PromptResult> {
-  const { timesteps, probed, shape, guidanceScale, signal } = measurement;
+  const { timesteps, blocks, shape, guidanceScale, signal } = measurement;
   const { denoiser, textEncoder, autoencoder } = model;
   const positive = { text: prompt, clipSkip: 0 };
   const negative = { text: '', clipSkip: 0 };
@@ -153,15 +174,21 @@ async function measurePrompt(
     const pixels = async (latents: Float32Array) =>
       (await autoencoder.decode(latents, shape, { signal })).data;
 
-    const kept = await finish(noise.draw(), 0, () => false);
+    const start = noise.draw();
+    const disturbed = noise.draw().map((value, i) => start[i] + DISTURBANCE * value);
+    const kept = await finish(start, 0, () => false);
     const reference = await pixels(kept[timesteps.length]);
     const quality = async (run: Promise<readonly Float32Array[]>) =>
       psnrBetween(await pixels((await run).at(-1)!), reference);
-    const probes: number[] = [];
-    for (const step of probed) {
-      probes.push(await quality(finish(kept[step], step, (other) => other === step)));
+    const found: number[] = [];
+    for (const { first, last } of blocks) {
+      found.push(await quality(finish(kept[first], first, (step) => step <= last)));
     }
-    return { probes, int8: await quality(finish(kept[0], 0, () => true)) };
+    return {
+      blocks: found,
+      floor: await quality(finish(disturbed, 0, () => false)),
+      int8: await quality(finish(start, 0, () => true)),
+    };
   });
 }
 
@@ -206,31 +233,42 @@ function psnrBetween(pixels: Float32Array, reference: Float32Array): number {
 
 /** Averages dB over the prompts, as PSNR is reported. */
 function summarize(
-  timesteps: readonly number[],
-  probed: readonly number[],
+  sigmas: NoiseLevels,
+  blocks: readonly Block[],
   results: readonly PromptResult[],
   conditions: PrecisionSensitivity['conditions'],
 ): PrecisionSensitivity {
-  const mean = (of: (result: PromptResult) => number) =>
-    results.reduce((sum, result) => sum + of(result), 0) / results.length;
-  const covered = coveredTimesteps(timesteps);
-  const points = probed.map((step, i) => ({
-    timestep: timesteps[step],
-    amplitude: errorOfPsnr(mean(({ probes }) => probes[i])) / covered[step],
-  }));
-  const int8Psnr = mean(({ int8 }) => int8);
-  const measured = errorOfPsnr(int8Psnr);
-  const errors = stepErrors({ points, exponent: 1, int8Psnr, conditions }, timesteps);
-  const exponent = fitExponent(errors, measured);
-  // Steps that together do more harm than each for itself: none may be foretold too little.
-  const excess = Math.max(1, measured / combinedError(errors, exponent));
+  const meanError = (of: (result: PromptResult) => number) =>
+    errorOfPsnr(results.reduce((sum, result) => sum + of(result), 0) / results.length);
+  const floor = meanError((result) => result.floor);
+  const int8 = meanError((result) => result.int8);
+  const beyondFloor = (error: number) => Math.sqrt(Math.max(0, error ** 2 - floor ** 2));
+  const errors = blocks.map(({ last }, i) => {
+    const error = meanError((result) => result.blocks[i]);
+    // After the last step there is none left to round otherwise.
+    return last === sigmas.length - 1 ? error : beyondFloor(error);
+  });
+  const total = beyondFloor(int8);
+  const exponent = fitExponent(errors, total);
+  // Where steps together do more harm than the sum of each: none may be foretold too little.
+  const excess = Math.max(1, total / combinedError(errors, exponent) || 1);
+  const angles = sigmas.map(Math.atan);
+  const covered = coveredAngles(sigmas);
+  const points = blocks.map(({ first, last }, i) => {
+    const steps = last - first + 1;
+    const within = <T>(values: readonly T[]) => values.slice(first, last + 1);
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    const each = errors[i] / steps ** (1 / exponent);
+    return {
+      angle: sum(within(angles)) / steps,
+      amplitude: (excess * each * steps) / sum(within(covered)),
+    };
+  });
   return {
-    points: points.map(({ timestep, amplitude }) => ({
-      timestep,
-      amplitude: amplitude * excess,
-    })),
+    points: points.reverse(),
     exponent,
-    int8Psnr,
+    floor,
+    int8Psnr: psnrOfError(int8),
     conditions,
   };
 }

@@ -6,18 +6,19 @@ import { type PrecisionSensitivity, predictPsnr } from './sensitivity.ts';
 
 const SENSITIVITY: PrecisionSensitivity = {
   points: [
-    { timestep: 800, amplitude: 4e-5 },
-    { timestep: 600, amplitude: 1e-5 },
-    { timestep: 400, amplitude: 2e-5 },
-    { timestep: 200, amplitude: 8e-5 },
+    { angle: 1.2, amplitude: 0.04 },
+    { angle: 0.9, amplitude: 0.01 },
+    { angle: 0.6, amplitude: 0.02 },
+    { angle: 0.3, amplitude: 0.08 },
   ],
   exponent: 1.5,
+  floor: 0,
   int8Psnr: 30,
   conditions: { scheduler: 'ddim', steps: 4, guidanceScale: 3, width: 8, height: 8, prompts: 1 },
 };
 const REQUEST: AutoRequest = {
   sensitivity: SENSITIVITY,
-  timesteps: [800, 600, 400, 200],
+  sigmas: [1.2, 0.9, 0.6, 0.3].map(Math.tan),
   high: 'bf16',
   seconds: { high: 2, int8: 1 },
 };
@@ -42,7 +43,7 @@ test('under a limit of quality the fastest schedule that keeps it', () => {
   assert.equal(formatSchedule(free.schedule), 'int8');
   assert.equal(free.seconds, 4);
   const { psnr, schedule } = choose({ maxSeconds: 6 });
-  assert.equal(psnr, predictPsnr(SENSITIVITY, { timesteps: REQUEST.timesteps, schedule }));
+  assert.equal(psnr, predictPsnr(SENSITIVITY, { sigmas: REQUEST.sigmas, schedule }));
   assert.deepEqual(choose({ minPsnr: psnr }).schedule, schedule);
   assert.equal(choose({ minPsnr: psnr + 0.01 }).seconds, 7);
   const exact = choose({ minPsnr: 1000 });

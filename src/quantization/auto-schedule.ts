@@ -1,17 +1,12 @@
 import { BookendError } from '../core/errors.ts';
-import type { Precision } from './precision-schedule.ts';
-import {
-  combinedError,
-  type PrecisionSensitivity,
-  psnrOfError,
-  stepErrors,
-} from './sensitivity.ts';
+import type { NoiseLevels, Precision } from './precision-schedule.ts';
+import { imageError, type PrecisionSensitivity, psnrOfError, stepErrors } from './sensitivity.ts';
 
 /** What a schedule is chosen by. */
 export interface AutoRequest {
   readonly sensitivity: PrecisionSensitivity;
   /** Of each model evaluation. */
-  readonly timesteps: readonly number[];
+  readonly sigmas: NoiseLevels;
   readonly high: Precision;
   /** Of one model evaluation, as measured on this machine. */
   readonly seconds: { readonly high: number; readonly int8: number };
@@ -62,19 +57,16 @@ export function chooseSchedule(request: AutoRequest): AutoChoice {
 }
 
 /** For every number of INT8 evaluations from none to all, the least sensitive ones. */
-function candidates({ sensitivity, timesteps, high, seconds }: AutoRequest): AutoChoice[] {
-  const errors = stepErrors(sensitivity, timesteps);
+function candidates({ sensitivity, sigmas, high, seconds }: AutoRequest): AutoChoice[] {
+  const errors = stepErrors(sensitivity, sigmas);
   const order = errors.map((_, i) => i).sort((a, b) => errors[a] - errors[b] || a - b);
   return Array.from({ length: order.length + 1 }, (_, count) => {
     const chosen = new Set(order.slice(0, count));
-    const total = combinedError(
-      order.slice(0, count).map((i) => errors[i]),
-      sensitivity.exponent,
-    );
+    const combined = order.slice(0, count).map((i) => errors[i]);
     return {
-      schedule: timesteps.map((_, i) => (chosen.has(i) ? 'int8' : high)),
-      psnr: psnrOfError(total),
-      seconds: count * seconds.int8 + (timesteps.length - count) * seconds.high,
+      schedule: sigmas.map((_, i) => (chosen.has(i) ? 'int8' : high)),
+      psnr: psnrOfError(imageError(sensitivity, combined, sigmas.length)),
+      seconds: count * seconds.int8 + (sigmas.length - count) * seconds.high,
     };
   });
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Precision } from './precision-schedule.ts';
 import {
   combinedError,
-  coveredTimesteps,
+  coveredAngles,
   errorOfPsnr,
   fitExponent,
   type PrecisionSensitivity,
@@ -15,11 +15,12 @@ import {
 
 const SENSITIVITY: PrecisionSensitivity = {
   points: [
-    { timestep: 900, amplitude: 2e-5 },
-    { timestep: 500, amplitude: 1e-5 },
-    { timestep: 100, amplitude: 3e-5 },
+    { angle: 1.4, amplitude: 0.02 },
+    { angle: 0.8, amplitude: 0.01 },
+    { angle: 0.2, amplitude: 0.03 },
   ],
   exponent: 2,
+  floor: 0,
   int8Psnr: 30,
   conditions: {
     scheduler: 'ddim',
@@ -30,24 +31,27 @@ const SENSITIVITY: PrecisionSensitivity = {
     prompts: 2,
   },
 };
+/** The noise levels of samples at these angles. */
+const at = (...angles: number[]) => angles.map(Math.tan);
 
 function near(actual: number, expected: number): void {
   assert.ok(Math.abs(actual - expected) <= 1e-9 * Math.abs(expected), `${actual} ≠ ${expected}`);
 }
 
-test('an evaluation covers the timesteps to the next; repeated ones share them', () => {
-  assert.deepEqual(coveredTimesteps([900, 600, 100]), [300, 500, 500]);
-  assert.deepEqual(coveredTimesteps([800, 400, 400, 200]), [400, 100, 100, 200]);
-  assert.deepEqual(coveredTimesteps([0]), [1]);
+function allNear(actual: readonly number[], expected: readonly number[]): void {
+  assert.equal(actual.length, expected.length);
+  for (const [i, value] of actual.entries()) near(value, expected[i]);
+}
+
+test('an evaluation covers the angle to the next; repeated ones share it', () => {
+  allNear(coveredAngles(at(1.5, 1, 0.2)), [0.5, 0.8, 0.2]);
+  allNear(coveredAngles(at(0.8, 0.4, 0.4, 0.2)), [0.4, 0.1, 0.1, 0.2]);
+  allNear(coveredAngles([Number.POSITIVE_INFINITY, 1]), [Math.PI / 4, Math.PI / 4]);
 });
 
 test('errors are read between the points and held beyond them', () => {
-  const errors = stepErrors(SENSITIVITY, [1000, 700, 500, 300, 0]);
-  near(errors[0], 300 * 2e-5);
-  near(errors[1], 200 * 1.5e-5);
-  near(errors[2], 200 * 1e-5);
-  near(errors[3], 300 * 2e-5);
-  near(errors[4], 300 * 3e-5);
+  const errors = stepErrors(SENSITIVITY, at(1.5, 1.1, 0.8, 0.5, 0.1));
+  allNear(errors, [0.4 * 0.02, 0.3 * 0.015, 0.3 * 0.01, 0.4 * 0.02, 0.1 * 0.03]);
 });
 
 test('errors add up between all alike and independent', () => {
@@ -58,11 +62,23 @@ test('errors add up between all alike and independent', () => {
 });
 
 test('only steps in INT8 cost quality', () => {
-  const timesteps = [500, 400, 300];
-  const psnr = (...schedule: Precision[]) => predictPsnr(SENSITIVITY, { timesteps, schedule });
+  const sigmas = at(0.8, 0.5, 0.3);
+  const psnr = (...schedule: Precision[]) => predictPsnr(SENSITIVITY, { sigmas, schedule });
   assert.equal(psnr('bf16', 'fp32', 'bf16'), Number.POSITIVE_INFINITY);
-  near(psnr('int8', 'bf16', 'bf16'), psnrOfError(100 * 1e-5));
+  near(psnr('int8', 'bf16', 'bf16'), psnrOfError(0.3 * 0.01));
   assert.ok(psnr('int8', 'int8', 'bf16') < psnr('int8', 'bf16', 'bf16'));
+});
+
+test('high precision has a floor of its own, once anything departs from it', () => {
+  const floored = { ...SENSITIVITY, floor: 4e-3 };
+  const sigmas = [...at(0.8, 0.5), ...Array(38).fill(0)];
+  const psnr = (first: Precision) => {
+    const schedule = sigmas.map((_, i): Precision => (i === 0 ? first : 'bf16'));
+    return predictPsnr(floored, { sigmas, schedule });
+  };
+  assert.equal(psnr('bf16'), Number.POSITIVE_INFINITY);
+  // Four times the steps that it was measured in halve it.
+  near(psnr('int8'), psnrOfError(Math.hypot(2e-3, 0.3 * 0.01)));
 });
 
 test('the exponent is the one that explains the total, within 1 to 2', () => {

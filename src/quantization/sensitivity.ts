@@ -1,19 +1,20 @@
 import { z } from 'zod';
-import type { Precision } from './precision-schedule.ts';
+import type { NoiseLevels, Precision } from './precision-schedule.ts';
 
 const finite = z.number().finite().nonnegative();
 
 /** `PrecisionSensitivity` as it is stored in a quantized checkpoint. */
 export const precisionSensitivitySchema = z.object({
   points: z
-    .array(z.object({ timestep: finite, amplitude: finite }))
+    .array(z.object({ angle: finite.max(Math.PI / 2), amplitude: finite }))
     .min(1)
     .max(1000)
     .refine(
-      (points) => points.every(({ timestep }, i) => i === 0 || timestep < points[i - 1].timestep),
-      'the timesteps must fall',
+      (points) => points.every(({ angle }, i) => i === 0 || angle < points[i - 1].angle),
+      'the angles must fall',
     ),
   exponent: z.number().min(1).max(2),
+  floor: finite,
   int8Psnr: finite,
   conditions: z.object({
     scheduler: z.string(),
@@ -30,17 +31,23 @@ export const precisionSensitivitySchema = z.object({
  * enough to foretell the error of any schedule.
  *
  * - `points`: root mean square error of the image, as a share of its range, that one evaluation in
- *   INT8 makes for each unit of timestep that its step covers. By falling timestep, at least one.
+ *   INT8 makes for each radian that its step covers. The angle of a sample is arctan σ, so that a
+ *   step is a rotation between image and noise and a model's error moves the result in proportion
+ *   to it (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", 2022,
+ *   appendix D). By falling angle, at least one.
  * - `exponent` p, 1 to 2: errors of several steps add up to (Σ aᵢᵖ)^(1/p), so p = 1 if they all
  *   push the same way and p = 2 if they are independent.
+ * - `floor`: the error that any departure grows to, however small, because high precision rounds
+ *   too, and then rounds otherwise. Independent of the rest, so squares add; also of one step from
+ *   the next, so it falls with the root of the number of steps.
  * - `int8Psnr`: dB of images wholly in INT8, which `exponent` was fitted to.
  * - `conditions`: of the measurement.
  */
 export type PrecisionSensitivity = z.infer<typeof precisionSensitivitySchema>;
 
-/** The precision of a run's evaluations, and where they are. */
+/** A run's evaluations in order. */
 export interface ScheduledRun {
-  readonly timesteps: readonly number[];
+  readonly sigmas: NoiseLevels;
   readonly schedule: readonly Precision[];
 }
 
@@ -54,36 +61,29 @@ export function errorOfPsnr(psnr: number): number {
   return 10 ** (-psnr / 20);
 }
 
-/**
- * Timesteps that each evaluation covers: to the next lower one, and as many as before for the last,
- * since samplers end in different ways; equal ones share theirs.
- */
-export function coveredTimesteps(timesteps: readonly number[]): number[] {
-  const levels = [...new Set(timesteps)].sort((a, b) => b - a);
-  const gaps = levels.slice(1).map((level, i) => levels[i] - level);
-  gaps.push(gaps.at(-1) ?? Math.max(levels[0], 1));
-  return timesteps.map((timestep) => {
-    const sharers = timesteps.filter((other) => other === timestep).length;
-    return gaps[levels.indexOf(timestep)] / sharers;
+/** Radians that each evaluation covers: to the next lower level; equal levels share theirs. */
+export function coveredAngles(sigmas: NoiseLevels): number[] {
+  const levels = [...new Set(sigmas)].sort((a, b) => b - a);
+  return sigmas.map((sigma) => {
+    const next = levels[levels.indexOf(sigma) + 1] ?? 0;
+    const sharers = sigmas.filter((other) => other === sigma).length;
+    return (Math.atan(sigma) - Math.atan(next)) / sharers;
   });
 }
 
 /** The image's error if only the one evaluation ran in INT8, for each of a run. */
-export function stepErrors(
-  { points }: PrecisionSensitivity,
-  timesteps: readonly number[],
-): number[] {
-  const covered = coveredTimesteps(timesteps);
-  return timesteps.map((timestep, i) => covered[i] * amplitudeAt(points, timestep));
+export function stepErrors({ points }: PrecisionSensitivity, sigmas: NoiseLevels): number[] {
+  const covered = coveredAngles(sigmas);
+  return sigmas.map((sigma, i) => covered[i] * amplitudeAt(points, Math.atan(sigma)));
 }
 
 /** Linear between the points, constant beyond them. */
-function amplitudeAt(points: PrecisionSensitivity['points'], timestep: number): number {
-  const below = points.findIndex((point) => point.timestep <= timestep);
+function amplitudeAt(points: PrecisionSensitivity['points'], angle: number): number {
+  const below = points.findIndex((point) => point.angle <= angle);
   if (below === 0) return points[0].amplitude;
   if (below < 0) return points[points.length - 1].amplitude;
   const [high, low] = [points[below - 1], points[below]];
-  const share = (timestep - low.timestep) / (high.timestep - low.timestep);
+  const share = (angle - low.angle) / (high.angle - low.angle);
   return low.amplitude + share * (high.amplitude - low.amplitude);
 }
 
@@ -93,15 +93,28 @@ export function combinedError(errors: readonly number[], exponent: number): numb
 }
 
 /**
+ * The image's error in a run of `evaluations` of which some make these errors in INT8: 0 for none.
+ */
+export function imageError(
+  { exponent, floor, conditions }: PrecisionSensitivity,
+  errors: readonly number[],
+  evaluations: number,
+): number {
+  if (errors.length === 0) return 0;
+  const scaled = floor * Math.sqrt(conditions.steps / evaluations);
+  return Math.hypot(scaled, combinedError(errors, exponent));
+}
+
+/**
  * PSNR in dB that this model's images will have against those without INT8, on average; infinite
  * for a schedule without INT8.
  */
 export function predictPsnr(
   sensitivity: PrecisionSensitivity,
-  { timesteps, schedule }: ScheduledRun,
+  { sigmas, schedule }: ScheduledRun,
 ): number {
-  const errors = stepErrors(sensitivity, timesteps).filter((_, i) => schedule[i] === 'int8');
-  return psnrOfError(combinedError(errors, sensitivity.exponent));
+  const errors = stepErrors(sensitivity, sigmas).filter((_, i) => schedule[i] === 'int8');
+  return psnrOfError(imageError(sensitivity, errors, sigmas.length));
 }
 
 /**

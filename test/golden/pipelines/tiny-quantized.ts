@@ -32,8 +32,7 @@ export async function writeTinyQuantizedModel(
   const json = JSON.parse(readFileSync(join(unet, 'config.json'), 'utf8'));
   const size = { batch: 2, height: 8, width: 8, tokens: 77 };
   const graph = stepGraph(buildUNet2DConditionModel(parseUNet2DConditionConfig(json), size));
-  const exclude = [...DEFAULT_QUANTIZATION.exclude, '*.to_out.0'];
-  const config = { ...DEFAULT_QUANTIZATION, exclude, buckets: RANGES.length };
+  const config = { ...DEFAULT_QUANTIZATION, buckets: RANGES.length };
   const layers = selectLayers(graph, config);
   const buckets = equalRanges(1000, RANGES.length).map((range, i) => {
     const x = { scale: (2 * RANGES[i]) / 255, zeroPoint: 128 };
