@@ -50,6 +50,7 @@ class Network {
       problem.output = DType::bf16;
       problem.input_scale = problem.skip_scale = problem.quantize_scale = 0.01f;
       problem.input_zero = 120, problem.skip_zero = 90, problem.quantize_zero = 100;
+      if (problem.activation == Activation::geglu) problem.store = Store::quantized;
     }
     problem.has_bias = true;
     for (Shape& shape : shapes) {

@@ -61,7 +61,10 @@ Blocking plan_blocking(const Conv2dProblem& problem, const PanelLayout& layout, 
   plan_chunks(layout, &plan);
   plan.pointers_bytes = round_to_line(
       static_cast<std::size_t>(layout.sources() * layout.taps * plan.row_block) * sizeof(void*));
-  plan.sums_per_source = plan.row_block * layout.shape.width * layout.shape.vectors;
+  plan.one_chunk = layout.sources() == 1 && plan.chunk_steps[0] == layout.steps[0] &&
+                   plan.chunk_taps[0] == layout.taps;
+  const std::int64_t rows = plan.one_chunk ? tile_rows : plan.row_block;
+  plan.sums_per_source = rows * layout.shape.width * layout.shape.vectors;
   const int sums = layout.separate_sums() ? 2 : 1;
   plan.sums_bytes = round_to_line(static_cast<std::size_t>(sums * plan.sums_per_source) * 4);
   return plan;

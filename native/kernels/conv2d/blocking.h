@@ -22,6 +22,7 @@ struct Blocking {
   std::int64_t chunk_steps[2];   // channel steps of a chunk, of x and skip
   std::int64_t chunk_taps[2];    // taps of a chunk: more than 1 where channels are few
   std::size_t pointers_bytes;    // per worker
+  bool one_chunk;                // of the whole depth: then tiles share the memory of one's sums
   std::int64_t sums_per_source;  // of a worker
   std::size_t sums_bytes;        // per worker
 };

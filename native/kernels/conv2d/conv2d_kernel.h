@@ -189,7 +189,8 @@ struct Conv2dDriver {
 
   static Sum* sums_of(const Call& call, const Task& task, int source, std::int64_t tile) {
     const bool apart = source == 1 && call.layout.separate_sums();
-    return task.sums + (apart ? call.plan.sums_per_source : 0) + tile * task.tile_sums;
+    return task.sums + (apart ? call.plan.sums_per_source : 0) +
+           (call.plan.one_chunk ? 0 : tile * task.tile_sums);
   }
 
   static void finish(const Call& call, const Task& task, std::int64_t tile) {

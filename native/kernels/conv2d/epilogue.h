@@ -25,30 +25,15 @@ struct TileOutput {
 // Stands for an absent bias: adding zeros costs less than asking. As long as a panel is wide.
 constexpr float kNoBias[64] = {};
 
-// What makes real numbers of one row's sums, before the activation.
+// What makes real numbers of sums before the activation: those of the values, or of geglu's gates.
 template <class Sum>
-struct RowSums {
-  const Sum *sums, *skip_sums;
+struct Terms {
+  const Sum *sums, *skip_sums;                // of the first row
   const float *multiplier, *skip_multiplier;  // of integer sums
   const float *bias, *row_bias;
-
-  // The same for columns that are `sums` and `channels` further on.
-  RowSums shifted(std::int64_t by_sums, std::int64_t by_channels, bool has_bias,
-                  bool has_row_bias) const {
-    RowSums result = *this;
-    result.sums += by_sums;
-    result.multiplier += by_channels;
-    if (skip_sums != nullptr) {
-      result.skip_sums += by_sums;
-      result.skip_multiplier += by_channels;
-    }
-    if (has_bias) result.bias += by_channels;
-    if (has_row_bias) result.row_bias += by_channels;
-    return result;
-  }
 };
 
-// Columns [c, c + F::width) of a row, or only the first `count` of them unless `whole`.
+// Columns [c, c + F::width) of the rows, or only the first `count` of them unless `whole`.
 template <class F, bool whole>
 struct Columns {
   std::int64_t c;
@@ -66,21 +51,52 @@ struct Columns {
       F::store_part(row + c, x, count);
     }
   }
-  [[gnu::always_inline]] inline typename F::Vector real(const RowSums<float>& from) const {
-    return F::add(F::load(from.sums + c), F::add(load(from.bias), load(from.row_bias)));
-  }
-  [[gnu::always_inline]] inline typename F::Vector real(const RowSums<std::int32_t>& from) const {
-    auto x = F::add(load(from.bias), load(from.row_bias));
-    if (from.skip_sums != nullptr) {
-      x = F::fma(F::load(from.skip_sums + c), load(from.skip_multiplier), x);
-    }
-    return F::fma(F::load(from.sums + c), load(from.multiplier), x);
+};
+
+// The part of Terms that is the same in all rows.
+template <class F, class Sum>
+struct ColumnTerms;
+
+template <class F>
+struct ColumnTerms<F, float> {
+  typename F::Vector bias;
+
+  template <bool whole>
+  [[gnu::always_inline]] inline ColumnTerms(const Terms<float>& terms,
+                                            const Columns<F, whole>& columns)
+      : bias(F::add(columns.load(terms.bias), columns.load(terms.row_bias))) {}
+  [[gnu::always_inline]] inline typename F::Vector real(const Terms<float>& terms,
+                                                        std::int64_t at) const {
+    return F::add(F::load(terms.sums + at), bias);
   }
 };
 
-// Where a row goes; a pointer is nullptr where the problem does without it.
-template <class Output>
-struct RowTargets {
+template <class F>
+struct ColumnTerms<F, std::int32_t> {
+  typename F::Vector bias, multiplier, skip_multiplier;
+
+  template <bool whole>
+  [[gnu::always_inline]] inline ColumnTerms(const Terms<std::int32_t>& terms,
+                                            const Columns<F, whole>& columns)
+      : bias(F::add(columns.load(terms.bias), columns.load(terms.row_bias))),
+        multiplier(columns.load(terms.multiplier)),
+        skip_multiplier(terms.skip_sums != nullptr ? columns.load(terms.skip_multiplier)
+                                                   : F::zero()) {}
+  [[gnu::always_inline]] inline typename F::Vector real(const Terms<std::int32_t>& terms,
+                                                        std::int64_t at) const {
+    auto x = bias;
+    if (terms.skip_sums != nullptr) x = F::fma(F::load(terms.skip_sums + at), skip_multiplier, x);
+    return F::fma(F::load(terms.sums + at), multiplier, x);
+  }
+};
+
+// Consecutive rows with the same row_bias, and where they go; a pointer is nullptr where the problem does
+// without it.
+template <class Output, class Sum>
+struct Rows {
+  std::int64_t count;
+  std::int64_t sums_stride, out_stride;
+  Terms<Sum> values, gates;
   const Output* residual;
   Output* out;
   std::uint8_t* quantized;
@@ -91,53 +107,64 @@ struct Scales {
   typename F::Vector output, quantize, zero;
 };
 
+// Column by column, since what the rows share stays in registers then.
 template <class F, class Output, Activation activation, class Sum, bool whole>
-[[gnu::always_inline]] inline void finish_vector(const RowSums<Sum>& values,
-                                                 const RowSums<Sum>& gates,
-                                                 const RowTargets<Output>& row,
-                                                 const Scales<F>& scales,
-                                                 const Columns<F, whole>& columns) {
-  auto x = columns.real(values);
-  if constexpr (activation == Activation::geglu) {
-    x = F::mul(x, gelu<F>(columns.real(gates)));
-  } else {
-    x = activate<F, activation>(x);
+[[gnu::always_inline]] inline void finish_columns(const Rows<Output, Sum>& rows,
+                                                  const Scales<F>& scales,
+                                                  const Columns<F, whole>& columns) {
+  constexpr bool paired = activation == Activation::geglu;
+  const ColumnTerms<F, Sum> values(rows.values, columns);
+  const ColumnTerms<F, Sum> gates(paired ? rows.gates : rows.values, columns);
+  for (std::int64_t r = 0; r < rows.count; ++r) {
+    const std::int64_t at = r * rows.sums_stride + columns.c, to = r * rows.out_stride;
+    auto x = values.real(rows.values, at);
+    if constexpr (paired) {
+      x = F::mul(x, gelu<F>(gates.real(rows.gates, at)));
+    } else {
+      x = activate<F, activation>(x);
+    }
+    if (rows.residual != nullptr) x = F::add(x, columns.load(rows.residual + to));
+    x = F::mul(x, scales.output);
+    if (rows.out != nullptr) columns.store(rows.out + to, x);
+    if (rows.quantized != nullptr) {
+      columns.store(rows.quantized + to, F::fma(x, scales.quantize, scales.zero));
+    }
   }
-  if (row.residual != nullptr) x = F::add(x, columns.load(row.residual));
-  x = F::mul(x, scales.output);
-  if (row.out != nullptr) columns.store(row.out, x);
-  if (row.quantized != nullptr) columns.store(row.quantized, F::fma(x, scales.quantize, scales.zero));
+}
+
+// Terms of rows `r` onwards.
+template <class Sum>
+[[gnu::always_inline]] inline Terms<Sum> value_terms(const Conv2dProblem& problem,
+                                                     const Conv2dOperands& operands,
+                                                     const TileOutput<Sum>& tile, std::int64_t r,
+                                                     std::int64_t image) {
+  const std::int64_t at = r * tile.sums_stride, column = tile.first_column;
+  Terms<Sum> terms{tile.sums + at, nullptr, nullptr, nullptr, kNoBias, kNoBias};
+  if (tile.multipliers[0] != nullptr) terms.multiplier = tile.multipliers[0] + column;
+  if (tile.skip_sums != nullptr) {
+    terms.skip_sums = tile.skip_sums + at;
+    terms.skip_multiplier = tile.multipliers[1] + column;
+  }
+  if (problem.has_bias) terms.bias = operands.bias + column;
+  if (problem.has_row_bias) {
+    terms.row_bias = operands.row_bias + image * problem.out_channels + column;
+  }
+  return terms;
 }
 
 template <class Sum>
-[[gnu::always_inline]] inline RowSums<Sum> row_sums(const Conv2dProblem& problem,
-                                                    const Conv2dOperands& operands,
-                                                    const TileOutput<Sum>& tile, std::int64_t r) {
-  const std::int64_t pixels = problem.out_height * problem.out_width;
-  const std::int64_t at = r * tile.sums_stride, column = tile.first_column;
-  RowSums<Sum> result{tile.sums + at, nullptr, nullptr, nullptr, kNoBias, kNoBias};
-  if (tile.multipliers[0] != nullptr) result.multiplier = tile.multipliers[0] + column;
-  if (tile.skip_sums != nullptr) {
-    result.skip_sums = tile.skip_sums + at;
-    result.skip_multiplier = tile.multipliers[1] + column;
+[[gnu::always_inline]] inline Terms<Sum> gate_terms(const Conv2dProblem& problem,
+                                                    const TileOutput<Sum>& tile, Terms<Sum> terms) {
+  const std::int64_t channels = problem.out_columns();
+  terms.sums += tile.gate_offset;
+  if (terms.multiplier != nullptr) terms.multiplier += channels;
+  if (terms.skip_sums != nullptr) {
+    terms.skip_sums += tile.gate_offset;
+    terms.skip_multiplier += channels;
   }
-  if (problem.has_bias) result.bias = operands.bias + column;
-  if (problem.has_row_bias) {
-    const std::int64_t image = (tile.first_row + r) / pixels;
-    result.row_bias = operands.row_bias + image * problem.out_channels + column;
-  }
-  return result;
-}
-
-template <class Output>
-[[gnu::always_inline]] inline RowTargets<Output> row_targets(const Conv2dProblem& problem,
-                                                             const Conv2dOperands& operands,
-                                                             std::int64_t at) {
-  RowTargets<Output> result{};
-  if (problem.has_residual) result.residual = static_cast<const Output*>(operands.residual) + at;
-  if (problem.store != Store::quantized) result.out = static_cast<Output*>(operands.out) + at;
-  if (problem.store != Store::floating) result.quantized = operands.quantized + at;
-  return result;
+  if (problem.has_bias) terms.bias += channels;
+  if (problem.has_row_bias) terms.row_bias += channels;
+  return terms;
 }
 
 template <class F, class Output, Activation activation, class Sum>
@@ -145,23 +172,34 @@ void finish_tile(const Conv2dProblem& problem, const Conv2dOperands& operands,
                  const TileOutput<Sum>& tile) {
   const Scales<F> scales{F::splat(problem.output_scale), F::splat(1.0f / problem.quantize_scale),
                          F::splat(problem.quantize_zero)};
-  const std::int64_t out_columns = problem.out_columns();
+  const std::int64_t pixels = problem.out_height * problem.out_width;
   const std::int64_t whole = tile.columns / F::width * F::width;
   const int rest = static_cast<int>(tile.columns - whole);
-  for (std::int64_t r = 0; r < tile.rows; ++r) {
-    const auto values = row_sums(problem, operands, tile, r);
-    const auto gates = values.shifted(tile.gate_offset, out_columns, problem.has_bias,
-                                      problem.has_row_bias);
-    const auto row = row_targets<Output>(
-        problem, operands, (tile.first_row + r) * out_columns + tile.first_column);
+  for (std::int64_t r = 0; r < tile.rows;) {
+    const std::int64_t first = tile.first_row + r;
+    Rows<Output, Sum> rows{};
+    rows.count = tile.rows - r;
+    std::int64_t image = 0;  // matters to row_bias alone
+    if (problem.has_row_bias) {
+      image = first / pixels;
+      const std::int64_t rest_of_image = (image + 1) * pixels - first;
+      if (rest_of_image < rows.count) rows.count = rest_of_image;
+    }
+    rows.sums_stride = tile.sums_stride;
+    rows.out_stride = problem.out_columns();
+    rows.values = value_terms(problem, operands, tile, r, image);
+    rows.gates = gate_terms(problem, tile, rows.values);
+    const std::int64_t at = first * rows.out_stride + tile.first_column;
+    if (problem.has_residual) rows.residual = static_cast<const Output*>(operands.residual) + at;
+    if (problem.store != Store::quantized) rows.out = static_cast<Output*>(operands.out) + at;
+    if (problem.store != Store::floating) rows.quantized = operands.quantized + at;
     for (std::int64_t c = 0; c < whole; c += F::width) {
-      finish_vector<F, Output, activation>(values, gates, row, scales,
-                                           Columns<F, true>{c, F::width});
+      finish_columns<F, Output, activation>(rows, scales, Columns<F, true>{c, F::width});
     }
     if (rest != 0) {
-      finish_vector<F, Output, activation>(values, gates, row, scales,
-                                           Columns<F, false>{whole, rest});
+      finish_columns<F, Output, activation>(rows, scales, Columns<F, false>{whole, rest});
     }
+    r += rows.count;
   }
 }
 
