@@ -83,6 +83,8 @@ function description(weights: WeightBuffer, bias: WeightBuffer): NativeProgramDe
         scale: 0.5,
         causal: false,
         type: 'f32',
+        output: 'f32',
+        scores: 'float',
         q: x,
         k: x,
         v: { arena: 32 },
