@@ -278,7 +278,6 @@ async function sensitivityOf(
   if (sensitivityPrompts === 0 || buckets.length === 0) return undefined;
   const loaded = await loadModel(folder, { threads });
   try {
-    if (loaded.kind !== 'stable-diffusion') return undefined;
     let elapsed = startStopwatch();
     return await measureSensitivity(loaded.model, {
       prompts: Array.from({ length: sensitivityPrompts }, (_, i) => promptOfSample(prompts, i)),

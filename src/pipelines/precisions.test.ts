@@ -11,11 +11,13 @@ import {
   StableDiffusionImg2ImgPipeline,
   StableDiffusionPipeline,
   type StepEnd,
+  UnconditionalPipeline,
 } from '../index.ts';
 import { formatSchedule } from '../quantization/precision-schedule.ts';
 import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
 import { bestPrecision } from './cpu-precision.ts';
 import { loadModel } from './load.ts';
+import { quantizePostTraining } from './post-training-quantization.ts';
 import { measureSensitivity } from './sensitivity.ts';
 
 const SENSITIVITY: PrecisionSensitivity = {
@@ -170,4 +172,21 @@ test('auto wants a model that was measured', async () => {
     message: /sensitive/,
   });
   await other.dispose();
+});
+
+test('unconditional models have precisions by step as well', async () => {
+  const plain = await writeTinyModel('ddim', join(scratch, 'ddim'));
+  const out = join(scratch, 'ddim-int8');
+  const report = await quantizePostTraining(plain, out, { samples: 1, steps: 10 });
+  assert.equal(report.model.sensitivity?.conditions.guidanceScale, 1);
+  const draw = await UnconditionalPipeline.fromPretrained(out, { precision: 'mixed' });
+  const request = { numInferenceSteps: 12, seed: 3 };
+  const mixed = await draw(request);
+  assert.equal(formatSchedule(mixed.schedule), `${high}x5,int8x2,${high}x5`);
+  const exact = await draw({ ...request, precision: high });
+  const int8 = await draw({ ...request, precision: 'int8' });
+  assert.ok(quality(int8, exact) < quality(mixed, exact));
+  const auto = await draw({ ...request, precision: 'auto', maxSeconds: 1000 });
+  assert.equal(formatSchedule(auto.schedule), high);
+  await draw.dispose();
 });

@@ -11,14 +11,23 @@ import {
 import { createScheduler, type Scheduler } from '../schedulers/index.ts';
 import { bestPrecision } from './cpu-precision.ts';
 import { denoise } from './denoise.ts';
-import type { DenoiserRun } from './denoiser.ts';
-import { ImageNoise, type LatentShape } from './latents.ts';
+import { ImageNoise } from './latents.ts';
 import { noiseLevels } from './precision-plan.ts';
 import { requireNumber, requireWhole } from './request.ts';
-import { latentShape, requirePlainModel, type StableDiffusion } from './stable-diffusion.ts';
+import {
+  type Predict,
+  promptedSubject,
+  type Subject,
+  unconditionalSubject,
+} from './sensitivity-subject.ts';
+import type { StableDiffusion } from './stable-diffusion.ts';
+import type { UnconditionalDiffusion } from './unconditional.ts';
 
 export interface SensitivityRequest {
-  /** One at least; the more, the nearer to the average prompt. */
+  /**
+   * One at least; the more, the nearer to the average prompt. An unconditional model draws as many
+   * images and does not read them.
+   */
   readonly prompts: readonly string[];
   /** Of each run, 20 by default; what is found holds for other numbers too. */
   readonly steps?: number;
@@ -38,12 +47,11 @@ export interface SensitivityRequest {
 
 /** A request with its defaults filled in, and what follows from it. */
 interface Measurement {
+  readonly subject: Subject;
   readonly scheduler: Scheduler;
   readonly timesteps: readonly number[];
   /** The last steps first, which matter most: short blocks there. */
   readonly blocks: readonly Block[];
-  readonly shape: LatentShape;
-  readonly guidanceScale: number;
   readonly evaluated: () => void;
   readonly signal: AbortSignal | undefined;
 }
@@ -84,49 +92,53 @@ const BEST_PSNR = 150;
  * `unsupported` for models that only inpaint; `aborted`
  */
 export async function measureSensitivity(
-  model: StableDiffusion,
+  model: StableDiffusion | UnconditionalDiffusion,
   request: SensitivityRequest,
 ): Promise<PrecisionSensitivity> {
-  requirePlainModel(model);
-  model.denoiser.unet.requireInt8();
   const measurement = plan(model, request);
-  const { timesteps, blocks, shape, guidanceScale } = measurement;
+  const { subject, timesteps, blocks } = measurement;
   const seed = requireWhole('seed', request.seed ?? 0, 0, Number.MAX_SAFE_INTEGER / 2);
   const results: PromptResult[] = [];
   for (const [i, prompt] of request.prompts.entries()) {
-    results.push(await measurePrompt(model, measurement, prompt, seed + i));
+    results.push(await measurePrompt(measurement, prompt, seed + i));
   }
-  const { downscale } = model.autoencoder.config;
   return summarize(noiseLevels(measurement.scheduler, timesteps), blocks, results, {
     scheduler: SCHEDULER,
     steps: timesteps.length,
-    guidanceScale,
-    width: shape.width * downscale,
-    height: shape.height * downscale,
+    guidanceScale: subject.guidanceScale,
+    width: subject.width,
+    height: subject.height,
     prompts: request.prompts.length,
   });
 }
 
-function plan(model: StableDiffusion, request: SensitivityRequest): Measurement {
-  const { prompts, width, height, onProgress, signal } = request;
+function plan(
+  model: StableDiffusion | UnconditionalDiffusion,
+  request: SensitivityRequest,
+): Measurement {
+  const { prompts, onProgress, signal } = request;
   if (prompts.length === 0) {
     throw new BookendError(
       'invalid-argument',
       'There is no prompt to measure the sensitivity with; give at least one.',
     );
   }
+  const guidanceScale = requireNumber('guidanceScale', request.guidanceScale ?? 7.5, 0, 1000);
+  const options = { ...request, guidanceScale };
+  const subject =
+    'denoiser' in model ? promptedSubject(model, options) : unconditionalSubject(model, options);
+  ('denoiser' in model ? model.denoiser.unet : model.unet).requireInt8();
   const steps = requireWhole('steps', request.steps ?? 20, 2, 1000);
   const blocks = cut(steps, requireWhole('blocks', request.blocks ?? Math.min(8, steps), 2, steps));
-  const scheduler = createScheduler(SCHEDULER, model.schedulerConfig);
+  const scheduler = createScheduler(SCHEDULER, subject.schedulerConfig);
   const rest = blocks.reduce((sum, { first }) => sum + steps - first, 0);
   const total = prompts.length * (3 * steps + rest);
   let done = 0;
   return {
+    subject,
     scheduler,
     timesteps: scheduler.plan(steps).timesteps,
     blocks,
-    shape: latentShape(model, 1, width, height),
-    guidanceScale: requireNumber('guidanceScale', request.guidanceScale ?? 7.5, 0, 1000),
     evaluated: () => onProgress?.(++done, total),
     signal,
   };
@@ -145,41 +157,31 @@ function cut(steps: number, count: number): Block[] {
 }
 
 async function measurePrompt(
-  model: StableDiffusion,
   measurement: Measurement,
   prompt: string,
   seed: number,
 ): Promise<PromptResult> {
-  const { timesteps, blocks, shape, guidanceScale, signal } = measurement;
-  const { denoiser, textEncoder, autoencoder } = model;
-  const positive = { text: prompt, clipSkip: 0 };
-  const negative = { text: '', clipSkip: 0 };
-  const guided = denoiser.guides(guidanceScale);
-  const tokenized = textEncoder.tokenize(guided ? [negative, positive] : [positive]);
+  const { subject, timesteps, blocks } = measurement;
   // Every step in both precisions, so that each run picks what it needs.
-  const plan = {
-    shape,
-    tokens: tokenized.tokens,
-    guidanceScale,
+  const both = {
     timesteps: [...timesteps, ...timesteps],
-    schedule: (['high', 'int8'] as const).flatMap((kind) =>
-      timesteps.map((): Precision => (kind === 'high' ? bestPrecision() : 'int8')),
-    ),
+    schedule: [
+      ...timesteps.map((): Precision => bestPrecision()),
+      ...timesteps.map((): Precision => 'int8'),
+    ],
   };
-  return denoiser.use(plan, async (unet) => {
-    await unet.condition({ embeddings: await textEncoder.encode(tokenized, signal) }, signal);
-    const noise = new ImageNoise([seed], shape);
+  return subject.use(both, prompt, async (predict) => {
+    const noise = new ImageNoise([seed], subject.shape);
     const finish = (latents: Float32Array, first: number, isInt8: (step: number) => boolean) =>
-      finishRun(unet, measurement, noise, { latents, first, isInt8 });
-    const pixels = async (latents: Float32Array) =>
-      (await autoencoder.decode(latents, shape, { signal })).data;
+      finishRun(measurement, predict, noise, { latents, first, isInt8 });
 
+    // DDIM starts from noise of deviation 1.
     const start = noise.draw();
     const disturbed = noise.draw().map((value, i) => start[i] + DISTURBANCE * value);
     const kept = await finish(start, 0, () => false);
-    const reference = await pixels(kept[timesteps.length]);
+    const reference = await subject.pixels(kept[timesteps.length]);
     const quality = async (run: Promise<readonly Float32Array[]>) =>
-      psnrBetween(await pixels((await run).at(-1)!), reference);
+      psnrBetween(await subject.pixels((await run).at(-1)!), reference);
     const found: number[] = [];
     for (const { first, last } of blocks) {
       found.push(await quality(finish(kept[first], first, (step) => step <= last)));
@@ -192,26 +194,27 @@ async function measurePrompt(
   });
 }
 
+/** Where a run goes on. */
+interface Continuation {
+  /** The sample of step `first`. */
+  readonly latents: Float32Array;
+  readonly first: number;
+  readonly isInt8: (step: number) => boolean;
+}
+
 /** The samples of a run from step `first` on: that of each step, and at the end the result. */
 async function finishRun(
-  unet: DenoiserRun,
   { scheduler, timesteps, evaluated, signal }: Measurement,
+  predict: Predict,
   noise: ImageNoise,
-  {
-    latents,
-    first,
-    isInt8,
-  }: { latents: Float32Array; first: number; isInt8: (step: number) => boolean },
+  { latents, first, isInt8 }: Continuation,
 ): Promise<readonly Float32Array[]> {
   const steps = timesteps.length;
-  const run = scheduler.plan(steps, { startStep: first });
-  const start = first === 0 ? latents.map((value) => value * run.initNoiseSigma) : latents;
-  const samples = [start];
+  const samples = [latents];
   await denoise({
-    latents: start,
-    predict: (sample, i) =>
-      unet.predict(sample, first + i + (isInt8(first + i) ? steps : 0), signal),
-    run,
+    latents,
+    predict: (sample, i) => predict(sample, first + i + (isInt8(first + i) ? steps : 0)),
+    run: scheduler.plan(steps, { startStep: first }),
     noise,
     schedule: timesteps.slice(first).map((_, i) => (isInt8(first + i) ? 'int8' : bestPrecision())),
     onStepEnd: ({ latents: sample }) => {
@@ -251,7 +254,8 @@ function summarize(
   const total = beyondFloor(int8);
   const exponent = fitExponent(errors, total);
   // Where steps together do more harm than the sum of each: none may be foretold too little.
-  const excess = Math.max(1, total / combinedError(errors, exponent) || 1);
+  const combined = combinedError(errors, exponent);
+  const excess = combined > 0 ? Math.max(1, total / combined) : 1;
   const angles = sigmas.map(Math.atan);
   const covered = coveredAngles(sigmas);
   const points = blocks.map(({ first, last }, i) => {

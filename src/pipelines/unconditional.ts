@@ -86,7 +86,8 @@ export async function unconditional(
   return { images, seeds, schedule, prediction, timings, peakMemory: peakMemory() };
 }
 
-function trainedSize({ config, origin }: UnconditionalDiffusion) {
+/** Pixels. @throws BookendError `invalid-checkpoint` for a model that does not say */
+export function trainedSize({ config, origin }: UnconditionalDiffusion) {
   if (config.sampleSize) return config.sampleSize;
   throw new BookendError(
     'invalid-checkpoint',
