@@ -50,7 +50,7 @@ export class QuantizedFolder {
     options: PartsOptions = {},
   ): Promise<QuantizedFolder> {
     try {
-      await mkdir(join(path, 'unet'), { recursive: true });
+      await mkdir(path, { recursive: true });
       const same = (await realpath(path)) === (await realpath(source));
       if (same || !(await isOurs(path))) {
         throw new BookendError(
@@ -59,6 +59,7 @@ export class QuantizedFolder {
         );
       }
       await removeTemporaries(path);
+      await mkdir(join(path, 'unet'), { recursive: true });
     } catch (error) {
       throw asIoError('write', path, error);
     }
