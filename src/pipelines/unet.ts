@@ -6,7 +6,7 @@ import { type Compile, CompiledModel, type Lease } from './compiled-model.ts';
 import { bestPrecision } from './cpu-precision.ts';
 import type { StepSeconds } from './precision-plan.ts';
 import type { HighPrecision, Precision } from './request.ts';
-import { startStopwatch } from './stopwatch.ts';
+import { timeInTurn } from './stopwatch.ts';
 import { cutUNet, type UNetParts } from './unet-parts.ts';
 import { type Family, type Step, type UNetPlan, UNetRun, type UNetSize } from './unet-run.ts';
 
@@ -29,6 +29,9 @@ type Part =
   | { readonly part: 'time' | 'text'; readonly precision: HighPrecision }
   | { readonly part: 'rest'; readonly precision: HighPrecision; readonly bucket?: number };
 type PartSize = UNetSize & Part;
+
+/** Small networks are timed several times, in all for so long. */
+const ENOUGH_SECONDS = 0.5;
 
 /** Sizes of which all parts stay compiled. */
 const SIZES = 4;
@@ -140,11 +143,11 @@ export class UNet {
         signal,
       );
       const input = zeros('f32', sample.shape);
-      for (const [i, precision] of missing.entries()) {
-        const elapsed = startStopwatch();
-        await run.predict(input, i, signal);
-        known[precision] = elapsed();
-      }
+      const times = await timeInTurn(
+        missing.map((_, i) => () => run.predict(input, i, signal)),
+        ENOUGH_SECONDS,
+      );
+      for (const [i, precision] of missing.entries()) known[precision] = times[i];
     } finally {
       run.release();
     }
