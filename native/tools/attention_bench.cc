@@ -56,11 +56,13 @@ double median(std::vector<double> samples) {
   return samples[samples.size() / 2];
 }
 
-void measure(const Shape& shape, DType type, Isa isa, ThreadPool& pool, int rounds) {
+void measure(const Shape& shape, DType type, AttentionScores scores, Isa isa, ThreadPool& pool,
+             int rounds) {
   const std::int64_t width = shape.heads * shape.head_dim;
   AttentionProblem problem{shape.batch, shape.heads, shape.queries, shape.keys, shape.head_dim,
                            width,       width,       width,         0.125f};
   problem.type = problem.output = type;
+  problem.scores = scores;
   const auto selection = select_attention(problem, isa);
   if (selection.kernel == nullptr) {
     std::printf("%-18s refused: %s\n", shape.name, selection.reason);
@@ -87,7 +89,7 @@ void measure(const Shape& shape, DType type, Isa isa, ThreadPool& pool, int roun
     if (std::min(ceilings[i], ceilings[i + 1]) > 0.9 * best_ceiling) quiet.push_back(times[i]);
   }
   const double time = median(quiet.empty() ? times : quiet);
-  std::printf("%-18s %-28s %-5s %9.3f ms %5.0f GFLOP/s %5.1f%% of %.0f (%zu rounds of %d)\n",
+  std::printf("%-18s %-31s %-5s %9.3f ms %5.0f GFLOP/s %5.1f%% of %.0f (%zu rounds of %d)\n",
               shape.name, selection.kernel->name, type == DType::bf16 ? "bf16" : "f32", time * 1e3,
               flops / time * 1e-9, 100 * flops / time / best_ceiling, best_ceiling * 1e-9,
               quiet.size(), rounds);
@@ -106,9 +108,10 @@ int main(int argc, char** argv) {
   }
   const char* filter = argc > 4 ? argv[4] : "";
   bookend::ThreadPool pool(threads);
-  for (const bookend::DType type : {bookend::DType::bf16, bookend::DType::f32}) {
-    for (const Shape& shape : kShapes) {
-      if (std::strstr(shape.name, filter) != nullptr) measure(shape, type, isa, pool, rounds);
-    }
+  for (const Shape& shape : kShapes) {
+    if (std::strstr(shape.name, filter) == nullptr) continue;
+    measure(shape, bookend::DType::bf16, bookend::AttentionScores::floats, isa, pool, rounds);
+    measure(shape, bookend::DType::bf16, bookend::AttentionScores::int8, isa, pool, rounds);
+    measure(shape, bookend::DType::f32, bookend::AttentionScores::floats, isa, pool, rounds);
   }
 }

@@ -7,6 +7,10 @@ import type { Value } from '../../src/ir/graph.ts';
 import { attentionOp } from '../../src/ir/ops/attention.ts';
 import { slice } from '../../src/ir/ops/index.ts';
 import { quantizeAttribute } from '../../src/ir/ops/stored-type.ts';
+import { memoryWeights } from '../../src/runtime/memory-weights.ts';
+import type { IsaName } from '../../src/runtime/native/addon.ts';
+import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
+import { cannotTest, isEmulated } from './kernel-sets.ts';
 import { exactOutput, TrialBuilder } from './op-trial.ts';
 import { type Expectation, type Problem, type Trial, testProblem } from './problem.ts';
 import { noiseTensor } from './random.ts';
@@ -108,11 +112,21 @@ function operandsOf(shape: AttentionShape, dtype: DType): Operands {
   };
 }
 
-function trialOf(shape: AttentionShape, operands: Operands): Omit<Trial, 'expectation'> {
+function trialOf(
+  shape: AttentionShape,
+  operands: Operands,
+  scores?: 'int8',
+): Omit<Trial, 'expectation'> {
   const { heads, headDim, causal = false, codes } = shape;
   const t = new TrialBuilder();
   const quantize = codes && { quantize: quantizeAttribute(codes) };
-  const attributes = { heads, causal, scale: 1 / Math.sqrt(headDim), ...quantize };
+  const attributes = {
+    heads,
+    causal,
+    scale: 1 / Math.sqrt(headDim),
+    ...quantize,
+    ...(scores && { scores }),
+  };
   const attend = (q: Value, k: Value, v: Value) =>
     t.b.apply(attentionOp.name as 'attention', { q, k, v }, attributes)[0];
   if (!shape.joined) {
@@ -219,3 +233,59 @@ test('the sampled reference of these tests agrees with the reference backend', a
 });
 
 for (const shape of SHAPES) testProblem(attentionProblem(shape));
+
+const INT8_SETS: readonly IsaName[] = ['avx512_vnni', 'avx512_vnni_bf16', 'amx'];
+// Relative error of outputs where scores deviate by 1; it grows with their deviation.
+const INT8_ERROR = 0.02;
+
+async function int8Attention(shape: AttentionShape, isa: IsaName, threads: number) {
+  const operands = operandsOf(shape, 'bf16');
+  const trial = trialOf(shape, operands, 'int8');
+  const options = { isa, threads, passes: [] };
+  const executable = await nativeBackend.compile(trial.graph, memoryWeights(new Map()), options);
+  try {
+    const [{ kernel }] = executable.info.instructions;
+    const { out } = await executable.run(trial.inputs);
+    return { kernel: kernel.name, out, operands };
+  } finally {
+    executable.dispose();
+  }
+}
+
+/** ‖got − exact‖ ÷ ‖exact‖ over the sampled rows. */
+function relativeError(out: Tensor, { positions, expected }: Expectation): number {
+  const got = floats(out);
+  const differences = positions!.map((position, i) => (got[position] - expected[i]) ** 2);
+  const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
+  return Math.sqrt(sum(differences) / sum(Array.from(expected, (x) => x * x)));
+}
+
+for (const shape of SHAPES.filter(({ joined, codes }) => !joined && !codes)) {
+  test(`attention with int8 scores ${shape.name}`, async (t) => {
+    const sets = INT8_SETS.filter((isa) => cannotTest(isa) === undefined && !isEmulated(isa));
+    if (sets.length === 0) return t.skip('no set with AVX512_VNNI');
+    for (const isa of sets) {
+      const { kernel, out, operands } = await int8Attention(shape, isa, 2);
+      const native = isa === 'avx512_vnni' ? isa : 'avx512_vnni_bf16';
+      assert.equal(kernel, `attention.${native}.int8`);
+      const { deviation = 1 } = shape;
+      const error = relativeError(out, expectAttention(shape, operands, 'bf16'));
+      assert.ok(error < Math.min(INT8_ERROR * deviation ** 2, 0.4), `${kernel}: ${error}`);
+      if (shape.queries * shape.keys > 100_000) continue;
+      for (const threads of [1, 3]) {
+        assert.deepEqual((await int8Attention(shape, isa, threads)).out, out);
+      }
+    }
+  });
+}
+
+test('int8 scores are refused, with the reason, where no kernel has them', async () => {
+  const shape = SHAPES.find(({ name }) => name === 'odd everything')!;
+  for (const isa of ['scalar', 'avx2', 'avx512'] as const) {
+    if (cannotTest(isa) !== undefined) continue;
+    await assert.rejects(int8Attention(shape, isa, 1), {
+      code: 'unsupported',
+      message: /int8 scores need AVX512_VNNI/,
+    });
+  }
+});

@@ -8,6 +8,8 @@ namespace {
 constexpr const AttentionKernel* kAttentionKernels[] = {
 #if defined(__x86_64__)
     &kAttentionAvx512VnniBf16,
+    &kAttentionInt8Avx512VnniBf16,
+    &kAttentionInt8Avx512Vnni,
     &kAttentionAvx512,
     &kAttentionAvx2,
 #endif

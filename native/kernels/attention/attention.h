@@ -36,5 +36,6 @@ Selection<AttentionKernel> select_attention(const AttentionProblem& problem, Isa
 // Rows of the table, one per instruction set; machines with AMX run the last.
 extern const AttentionKernel kAttentionScalar, kAttentionAvx2;
 extern const AttentionKernel kAttentionAvx512, kAttentionAvx512VnniBf16;
+extern const AttentionKernel kAttentionInt8Avx512Vnni, kAttentionInt8Avx512VnniBf16;
 
 }  // namespace bookend

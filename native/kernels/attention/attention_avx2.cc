@@ -5,8 +5,9 @@
 namespace bookend {
 namespace {
 
-using Row = AttentionRow<Attention<float, FloatDot<Avx2Float>, 6, 2>,
-                         Attention<Bf16, FloatDot<Avx2Float>, 6, 2>>;
+using Dot = FloatDot<Avx2Float>;
+using Row = AttentionRow<Attention<float, Dot, Dot, 6, 2>,
+                         Attention<Bf16, Dot, Dot, 6, 2>>;
 
 }  // namespace
 

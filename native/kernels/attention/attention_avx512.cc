@@ -5,8 +5,9 @@
 namespace bookend {
 namespace {
 
-using Row = AttentionRow<Attention<float, FloatDot<Avx512Float>, 6, 4>,
-                         Attention<Bf16, FloatDot<Avx512Float>, 6, 4>>;
+using Dot = FloatDot<Avx512Float>;
+using Row = AttentionRow<Attention<float, Dot, Dot, 6, 4>,
+                         Attention<Bf16, Dot, Dot, 6, 4>>;
 
 }  // namespace
 

@@ -5,8 +5,9 @@
 namespace bookend {
 namespace {
 
-using Row = AttentionRow<Attention<float, FloatDot<ScalarFloat>, 2, 4>,
-                         Attention<Bf16, FloatDot<ScalarFloat>, 2, 4>>;
+using Dot = FloatDot<ScalarFloat>;
+using Row = AttentionRow<Attention<float, Dot, Dot, 2, 4>,
+                         Attention<Bf16, Dot, Dot, 2, 4>>;
 
 }  // namespace
 

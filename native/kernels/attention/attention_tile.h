@@ -1,8 +1,8 @@
 // One tile of queries against all keys of its head, after Dao et al., "FlashAttention", arXiv
 // 2205.14135: a block of keys becomes softmax weights, which then multiply the block's values.
-// Everything is held transposed: `vectors` SIMD vectors of queries lie in the lanes, keys and values
-// are broadcast. So sums over keys are plain vector operations, and neither keys nor head_dim are
-// padded.
+// Everything is held transposed: `vectors` SIMD vectors of queries lie in the lanes, keys and
+// values are broadcast. So sums over keys are plain vector operations, and neither keys nor
+// head_dim are padded.
 //
 // Softmax is the same whatever is subtracted from the scores, and floats scale freely: instead of
 // the running maximum of online softmax (Milakov and Gimelshein, arXiv 1805.02867) a *shift* is
@@ -19,17 +19,18 @@ namespace {
 
 // What a tile works on. Units are described in float_dot.h.
 struct AttentionHead {
-  const float* keys;    // [keys][key_stride] units
+  const float* keys;    // [keys][depth] units
   const float* values;  // [keys / group][dim] units
   std::int64_t key_count;
-  std::int64_t depth;       // units in a query or key
-  std::int64_t key_stride;  // units from one key to the next
+  std::int64_t depth;  // units in a query or key
   std::int64_t dim;
   bool causal;
+  const float* key_scales;  // [blocks of keys], of quantized keys
 };
 
 // Buffers of one worker, for kLanes queries.
 struct AttentionBuffers {
+  float* scales;   // [lanes]: scores times these (and key scales) are exponents of 2
   float* queries;  // [depth][lanes] units
   float* weights;  // [kKeyBlock / group][lanes] units
   float* sums;     // [dim][lanes]
@@ -49,7 +50,8 @@ BOOKEND_VERB void with_count(std::int64_t rows, const Body& body) {
   body(Count<most>{});
 }
 
-template <class Dot, int kRows, int vectors>
+// Scores says how queries meet keys, Dot how weights meet values; both may be the same.
+template <class Scores, class Dot, int kRows, int vectors>
 class AttentionTile {
  public:
   using F = typename Dot::F;
@@ -59,18 +61,24 @@ class AttentionTile {
   static constexpr std::int64_t kKeyBlock = 96;
   static_assert(kKeyBlock % kRows == 0 && kRows % Dot::kGroup == 0);
 
-  // `first_query` counts from the first query of the head; scores times `scale` are exponents of 2.
+  // `first_query` counts from the first query of the head.
   AttentionTile(const AttentionHead& head, const AttentionBuffers& buffers,
-                std::int64_t first_query, float scale)
-      : head_(head), buffers_(buffers), first_query_(first_query), scale_(F::splat(scale)) {}
+                std::int64_t first_query)
+      : head_(head), buffers_(buffers), first_query_(first_query) {}
 
   // Fills buffers.sums with softmax(scores) V, transposed.
   void run() {
-    for (int v = 0; v < vectors; ++v) offset_[v] = total_[v] = F::zero();
+    for (int v = 0; v < vectors; ++v) {
+      offset_[v] = total_[v] = start_[v] = F::zero();
+      if constexpr (Scores::kQuantized) {
+        start_[v] = Scores::start(buffers_.queries + v * F::width, head_.depth, kLanes);
+      }
+    }
     std::int64_t end = head_.key_count;
     if (head_.causal && end > first_query_ + kLanes) end = first_query_ + kLanes;
     for (std::int64_t begin = 0; begin < end; begin += kKeyBlock) {
       const std::int64_t size = end - begin < kKeyBlock ? end - begin : kKeyBlock;
+      start_block(begin);
       weigh(begin, size);
       if (out_of_range(begin == 0)) {
         move_shift(begin == 0);
@@ -89,6 +97,16 @@ class AttentionTile {
   // normal numbers.
   static constexpr float kRange = 64.0f;
 
+  // What scores of this block of keys are multiplied by to be exponents of 2.
+  void start_block(std::int64_t begin) {
+    for (int v = 0; v < vectors; ++v) {
+      scale_[v] = F::load(buffers_.scales + v * F::width);
+      if constexpr (Scores::kQuantized) {
+        scale_[v] = F::mul(scale_[v], F::splat(head_.key_scales[begin / kKeyBlock]));
+      }
+    }
+  }
+
   template <int rows>
   BOOKEND_VERB void clear(Vector (&sum)[rows][vectors]) {
 #pragma GCC unroll 8
@@ -99,7 +117,7 @@ class AttentionTile {
   }
 
   // sum[r][v] += lanes[step][v] * broadcast[r * row_stride + step * step_stride] over all steps.
-  template <int rows>
+  template <class Product, int rows>
   BOOKEND_VERB void multiply(Vector (&sum)[rows][vectors], const float* lanes,
                              const float* broadcast, std::int64_t row_stride,
                              std::int64_t step_stride, std::int64_t steps) {
@@ -111,7 +129,7 @@ class AttentionTile {
       for (int r = 0; r < rows; ++r) {
         const Vector b = F::splat(broadcast[r * row_stride]);
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) sum[r][v] = Dot::multiply_add(sum[r][v], a[v], b);
+        for (int v = 0; v < vectors; ++v) sum[r][v] = Product::multiply_add(sum[r][v], a[v], b);
       }
       lanes += kLanes;
       broadcast += step_stride;
@@ -139,16 +157,16 @@ class AttentionTile {
   template <int rows>
   [[gnu::noinline]] void weigh_rows(std::int64_t key, std::int64_t tiles, float* out) {
     constexpr int kUnits = (rows + Dot::kGroup - 1) / Dot::kGroup;
-    const Vector scale = scale_;
     for (; tiles > 0; --tiles, key += rows, out += kUnits * kLanes) {
       Vector sum[rows][vectors];
-      clear(sum);
-      multiply<rows>(sum, buffers_.queries, head_.keys + key * head_.key_stride, head_.key_stride, 1,
-                     head_.depth);
+      start_scores(sum);
+      multiply<Scores>(sum, buffers_.queries, head_.keys + key * head_.depth, head_.depth, 1,
+                       head_.depth);
+      finish_scores(sum);
       if (head_.causal && key + rows > first_query_ + 1) hide_future<rows>(sum, key);
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {
-        const Vector offset = offset_[v];
+        const Vector offset = offset_[v], scale = scale_[v];
         Vector largest = largest_[v], total = sum_[v];
 #pragma GCC unroll 8
         for (int unit = 0; unit < kUnits; ++unit) {
@@ -166,6 +184,26 @@ class AttentionTile {
         }
         largest_[v] = largest;
         sum_[v] = total;
+      }
+    }
+  }
+
+  template <int rows>
+  [[gnu::always_inline]] inline void start_scores(Vector (&sum)[rows][vectors]) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[r][v] = Scores::kQuantized ? start_[v] : F::zero();
+    }
+  }
+
+  template <int rows>
+  BOOKEND_VERB void finish_scores(Vector (&sum)[rows][vectors]) {
+    if constexpr (Scores::kQuantized) {
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[r][v] = Scores::to_float(sum[r][v]);
       }
     }
   }
@@ -189,7 +227,7 @@ class AttentionTile {
   bool out_of_range(bool first) {
     Vector furthest = F::splat(-__builtin_inff());
     for (int v = 0; v < vectors; ++v) {
-      const Vector exponent = F::fma(largest_[v], scale_, offset_[v]);
+      const Vector exponent = F::fma(largest_[v], scale_[v], offset_[v]);
       furthest = F::max(furthest, first ? F::abs(exponent) : exponent);
     }
     return F::reduce_max(furthest) > kRange;
@@ -198,7 +236,7 @@ class AttentionTile {
   // Shifts by the largest score yet, and what has been summed with it.
   void move_shift(bool first) {
     for (int v = 0; v < vectors; ++v) {
-      const Vector least = F::sub(F::zero(), F::mul(largest_[v], scale_));
+      const Vector least = F::sub(F::zero(), F::mul(largest_[v], scale_[v]));
       const Vector offset = first ? least : F::min(offset_[v], least);
       const Vector correction = Dot::exp2(F::sub(offset, offset_[v]));
       offset_[v] = offset;
@@ -231,7 +269,7 @@ class AttentionTile {
   [[gnu::noinline]] void add_rows(const float* values, std::int64_t steps, float* out, bool first) {
     Vector sum[rows][vectors];
     clear(sum);
-    multiply<rows>(sum, buffers_.weights, values, 1, head_.dim, steps);
+    multiply<Dot>(sum, buffers_.weights, values, 1, head_.dim, steps);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
@@ -249,7 +287,7 @@ class AttentionTile {
   const AttentionHead& head_;
   const AttentionBuffers& buffers_;
   const std::int64_t first_query_;
-  const Vector scale_;
+  Vector start_[vectors], scale_[vectors];   // of scores: first summand, factor
   Vector offset_[vectors], total_[vectors];  // the negated shift; sums of weights
   Vector largest_[vectors], sum_[vectors];  // of the block
 };

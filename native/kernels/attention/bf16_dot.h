@@ -12,6 +12,7 @@ struct Bf16Dot {
   using F = Avx512Bf16Float;
   using Vector = __m512;
   static constexpr int kGroup = 2;
+  static constexpr bool kQuantized = false;
 
   BOOKEND_VERB Vector multiply_add(Vector sum, Vector a, Vector b) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));

@@ -14,6 +14,7 @@ struct FloatDot {
   using F = Verbs;
   using Vector = typename F::Vector;
   static constexpr int kGroup = 1;  // elements in a unit
+  static constexpr bool kQuantized = false;
 
   BOOKEND_VERB Vector multiply_add(Vector sum, Vector a, Vector b) { return F::fma(a, b, sum); }
   BOOKEND_VERB Vector exp2(Vector x) { return bookend::exp2<F>(x); }
