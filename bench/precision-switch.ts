@@ -1,8 +1,9 @@
 /**
- * What it costs to change precision between two denoising steps: the same steps of one run, once
- * changing at every step and once in two blocks. Prints one JSON object.
+ * What it costs to change precision between two denoising steps. In a run of two steps of each
+ * precision in turn, the first of two comes after a change and the second does not; they are
+ * neighbours in time, so a machine that slows down slows both. Prints one JSON object.
  *
- *   node bench/precision-switch.ts MODEL [--size 512x512] [--steps 8] [--rounds 3]
+ *   node bench/precision-switch.ts MODEL [--size 512x512] [--pairs 20] [--rounds 3]
  *
  * MODEL is a folder that `bookend quantize` has made.
  */
@@ -15,7 +16,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     size: { type: 'string' },
-    steps: { type: 'string', default: '8' },
+    pairs: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '3' },
   },
 });
@@ -25,24 +26,19 @@ if (reference === undefined) {
   process.exit(2);
 }
 const [width, height] = values.size?.split('x').map(Number) ?? [];
-const pairs = Math.ceil(Number(values.steps) / 2);
+const pairs = Number(values.pairs);
 
 const loaded = await loadModel(reference);
 if (loaded.kind !== 'stable-diffusion') throw new Error(`${reference} draws without a prompt.`);
 const { model } = loaded;
 const high = model.precision;
 
-function repeat(precision: Precision, count: number): Precision[] {
-  return Array<Precision>(count).fill(precision);
-}
-
-const schedules = {
-  alternating: Array.from({ length: pairs }, (): Precision[] => [high, 'int8']).flat(),
-  blocks: [...repeat(high, pairs), ...repeat('int8', pairs)],
-};
+const schedule = Array.from({ length: pairs }, (_, i): Precision[] =>
+  i % 2 === 0 ? [high, high] : ['int8', 'int8'],
+).flat();
 
 /** Seconds of each step, without decoding, which is stopped after the last of them. */
-async function stepSeconds(schedule: readonly Precision[]): Promise<number[]> {
+async function stepSeconds(): Promise<number[]> {
   const seconds: number[] = [];
   const done = new AbortController();
   const run = textToImage(model, 'a fox in the snow', {
@@ -64,35 +60,30 @@ async function stepSeconds(schedule: readonly Precision[]): Promise<number[]> {
   return seconds;
 }
 
-/** All steps of a precision but the run's first; on shared cores the least of them is the work. */
-const times: Record<keyof typeof schedules, Record<string, number[]>> = {
-  alternating: {},
-  blocks: {},
-};
+const median = (numbers: readonly number[]) =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+const differences: Record<string, number[]> = { [high]: [], int8: [] };
+const steps: Record<string, number[]> = { [high]: [], int8: [] };
 for (let round = 0; round < Number(values.rounds); round++) {
-  for (const name of ['alternating', 'blocks'] as const) {
-    const seconds = await stepSeconds(schedules[name]);
-    for (const [step, precision] of schedules[name].entries()) {
-      if (step === 0) continue;
-      times[name][precision] ??= [];
-      times[name][precision].push(1000 * seconds[step]);
-    }
+  const seconds = await stepSeconds();
+  // The first pair of a run does not come after a change.
+  for (let first = 2; first < seconds.length; first += 2) {
+    const precision = schedule[first];
+    differences[precision].push(1000 * (seconds[first] - seconds[first + 1]));
+    steps[precision].push(1000 * seconds[first + 1]);
   }
 }
-const milliseconds = (name: keyof typeof schedules) => ({
-  [high]: Math.min(...times[name][high]),
-  int8: Math.min(...times[name].int8),
-});
-const alternating = milliseconds('alternating');
-const blocks = milliseconds('blocks');
-const sum = (each: Record<string, number>) => (each[high] + each.int8) / 2;
+const medians = (of: Record<string, number[]>) =>
+  Object.fromEntries(Object.entries(of).map(([precision, list]) => [precision, median(list)]));
 console.log(
   JSON.stringify({
     model: reference,
-    alternating,
-    blocks,
-    /** Of one change; the steps themselves vary by more. */
-    switching: sum(alternating) - sum(blocks),
+    changes: differences[high].length + differences.int8.length,
+    /** Milliseconds that the first step after a change takes longer than the next. */
+    switching: { ...medians(differences), all: median(Object.values(differences).flat()) },
+    /** Milliseconds of a step. */
+    steps: medians(steps),
   }),
 );
 await loaded.dispose();
