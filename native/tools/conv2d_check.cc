@@ -153,21 +153,25 @@ double worst_error(const Conv2dProblem& p, const Inputs& in, const std::byte* ou
     const std::int64_t x = row % p.out_width, y = row / p.out_width % p.out_height;
     const std::int64_t image = row / p.out_width / p.out_height;
     for (std::int64_t o = 0; o < p.out_columns(); ++o) {
-      double sum = 0, magnitude = 0, value;
+      double sum = 0, magnitude = 0, value, coarse = 0;  // GELU of integer sums is coarser
       sum_at(p, in, image, y, x, o, &sum, &magnitude);
       if (p.activation == Activation::geglu) {
         double gate = 0, gate_magnitude = 0;
         sum_at(p, in, image, y, x, o + p.out_columns(), &gate, &gate_magnitude);
         value = sum * activate(p.activation, gate);
+        if (p.input == DType::u8) coarse = 0x1p-16 * std::fabs(sum * gate);
         magnitude = magnitude * std::fabs(gate) + gate_magnitude * (1 + std::fabs(sum));
       } else {
         value = activate(p.activation, sum);
+        if (p.input == DType::u8 && p.activation == Activation::gelu) {
+          coarse = 0x1p-16 * std::fabs(sum);
+        }
       }
       const std::int64_t at = row * p.out_columns() + o;
       if (p.has_residual) value += in.residual.values[at];
       value *= p.output_scale;
       const double arithmetic =
-          std::sqrt(static_cast<double>(p.depth())) * input_epsilon * (1 + magnitude);
+          std::sqrt(static_cast<double>(p.depth())) * input_epsilon * (1 + magnitude) + coarse;
       const auto note = [&worst](double error) {
         if (!(error <= worst)) worst = error;
       };

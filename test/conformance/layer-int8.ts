@@ -8,6 +8,8 @@ import { EPS32, rounding } from './tolerance.ts';
 
 // Rounded are: a sum, its scale, both scales' product, two multiply-adds, the biases.
 const ROUNDINGS = 6;
+// GELU after integer sums is coarser than elsewhere.
+const GELU_ERROR = 2 ** -16;
 // Rounded are: the scale, its inverse, the multiply-add.
 const STORE_ROUNDINGS = 4;
 
@@ -141,7 +143,7 @@ export function int8Results(layer: Int8Layer): (position: number) => Bounded {
   const { data, types, weightScale } = layer;
   const biasAt = biases(data);
   const scales = [types.x.scale, types.skip?.scale ?? 0];
-  return epilogue(data, data.outShape[3], (pixel, row) => {
+  const sumAt = (pixel: number, row: number): Bounded => {
     let { value, magnitude } = biasAt(pixel, row);
     for (const [source, sum] of layer.sums(pixel, row).entries()) {
       const term = sum * scales[source] * weightScale[row];
@@ -149,7 +151,8 @@ export function int8Results(layer: Int8Layer): (position: number) => Bounded {
       magnitude += Math.abs(term);
     }
     return { value, allowed: ROUNDINGS * EPS32 * magnitude };
-  });
+  };
+  return epilogue(data, data.outShape[3], sumAt, GELU_ERROR);
 }
 
 /** Results stored as a floating type. */

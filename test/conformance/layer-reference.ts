@@ -124,17 +124,25 @@ export function biases({
   };
 }
 
-/** The result at an output position, unrounded, from the sums at pixels and weight rows. */
+/**
+ * The result at an output position, unrounded, from the sums at pixels and weight rows. `geluError`
+ * is relative to what GELU is applied to.
+ */
 export function epilogue(
   { residual, activation, outputScale }: Epilogue,
   columns: number,
   sumAt: (pixel: number, row: number) => Bounded,
+  geluError = FUNCTION_CONSTANT * EPS32,
 ): (position: number) => Bounded {
   const added = residual && floats(residual);
   return (position) => {
     const pixel = Math.floor(position / columns);
     const column = position % columns;
-    let { value, allowed } = activated(activation, (half) => sumAt(pixel, column + half * columns));
+    let { value, allowed } = activated(
+      activation,
+      (half) => sumAt(pixel, column + half * columns),
+      geluError,
+    );
     if (added) {
       value += added[position];
       allowed += EPS32 * Math.abs(added[position]);
@@ -145,17 +153,22 @@ export function epilogue(
   };
 }
 
-function activated(activation: Activation, sumOf: (half: number) => Bounded): Bounded {
+function activated(
+  activation: Activation,
+  sumOf: (half: number) => Bounded,
+  geluError: number,
+): Bounded {
   const first = sumOf(0);
   if (activation === 'none') return first;
   if (activation !== 'geglu') {
     const value = ACTIVATIONS[activation](first.value);
-    const own = FUNCTION_CONSTANT * EPS32 * Math.abs(first.value);
+    const relative = activation === 'gelu' ? geluError : FUNCTION_CONSTANT * EPS32;
+    const own = relative * Math.abs(first.value);
     return { value, allowed: STEEPEST * first.allowed + own };
   }
   const gate = sumOf(1);
   const gelu = ACTIVATIONS.gelu(gate.value);
-  const gateError = STEEPEST * gate.allowed + FUNCTION_CONSTANT * EPS32 * Math.abs(gate.value);
+  const gateError = STEEPEST * gate.allowed + geluError * Math.abs(gate.value);
   const allowed = first.allowed * (Math.abs(gelu) + gateError) + Math.abs(first.value) * gateError;
   return { value: first.value * gelu, allowed };
 }
