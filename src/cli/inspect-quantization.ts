@@ -36,18 +36,26 @@ export function printQuantization({ model, layers }: QuantizationDescription): v
     print(`images in INT8: ${sensitivity.int8Psnr.toFixed(1)} dB to those in high precision`);
   }
   print('');
-  const header = ['layer', 'precision', 'weight scales', 'weight dB', 'range of inputs by bucket'];
-  print(formatTable(header, layers.flatMap(layerRows), [false, false, false, true, false]));
+  const header = [
+    'layer',
+    'precision',
+    'weight scales',
+    'weight dB',
+    'input dB',
+    'range of inputs by bucket',
+  ];
+  print(formatTable(header, layers.flatMap(layerRows), [false, false, false, true, true, false]));
 }
 
 /** One line, and a second for the second source of a skip connection. */
 function layerRows(layer: LayerDescription): string[][] {
-  const { path, precision, weightScales, weightSqnr, x, skip } = layer;
+  const { path, precision, weightScales, x, skip } = layer;
+  const [weight, input] = [layer.weightSqnr, layer.inputSqnr].map((dB) => dB?.toFixed(1) ?? '');
   const scales = weightScales
     ? `${formatNumber(weightScales.min)}…${formatNumber(weightScales.max)}`
     : '';
-  const row = [path, precision, scales, weightSqnr?.toFixed(1) ?? '', formatRanges(x)];
-  return skip ? [row, ['  and its skip', '', '', '', formatRanges(skip)]] : [row];
+  const row = [path, precision, scales, weight, input, formatRanges(x)];
+  return skip ? [row, ['  and its skip', '', '', '', '', formatRanges(skip)]] : [row];
 }
 
 function formatRanges(ranges: readonly ClippingRange[] = []): string {

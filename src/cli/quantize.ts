@@ -58,7 +58,7 @@ export function addQuantizeCommand(program: Command): void {
     .optionsGroup('What to learn the ranges of activations from:')
     .option('--prompts <file>', 'a prompt on each line (default: the model’s prompts.txt, if any)')
     .option('--samples <n>', 'denoising runs', wholeNumber(1), 8)
-    .option('-s, --steps <n>', 'steps of each run', wholeNumber(1), 20)
+    .option('-s, --steps <n>', 'steps of each run', wholeNumber(1), 15)
     .option('-g, --guidance <scale>', 'as images will be made', numberBetween(0, 1000), 7.5)
     .option('--seed <s>', 'run i uses s + i', wholeNumber(0), 0)
     .optionsGroup('How to quantize:')
@@ -158,9 +158,10 @@ async function readConfigFile(path: string): Promise<unknown> {
 }
 
 function show(report: QuantizationReport, { json }: QuantizeOptions): void {
-  const { out, model, layers, seconds, bytes, resumedSamples } = report;
-  const weights = layers.map(({ weightSqnr }) => weightSqnr);
-  const inputs = layers.map(({ inputSqnr }) => inputSqnr);
+  const { out, model, seconds, bytes, resumedSamples } = report;
+  const layers = model.reports;
+  const weights = layers.map(({ weightSqnr }) => weightSqnr ?? Number.POSITIVE_INFINITY);
+  const inputs = layers.map(({ inputSqnr }) => inputSqnr ?? Number.POSITIVE_INFINITY);
   if (json) {
     printJson({
       out,

@@ -1,8 +1,8 @@
 import { BookendError } from '../core/errors.ts';
 import { sameShape } from '../core/shape.ts';
+import type { Tensor } from '../core/tensor.ts';
 import { openCheckpoint } from '../io/checkpoint.ts';
 import { writeSafetensors } from '../io/safetensors.ts';
-import type { Calibration } from '../quantization/calibration.ts';
 
 /**
  * Calibration on disk, so that it can be taken up where it was interrupted: one file, replaced after
@@ -15,13 +15,13 @@ export interface CalibrationState {
 }
 
 /**
- * Fills `calibration` with what was stored under the same key.
+ * Fills `tensors` with what was stored under the same key.
  *
  * @returns the number of samples in it; 0 when there is nothing to go on with
  */
 export async function restoreCalibration(
   { path, key }: CalibrationState,
-  calibration: Calibration,
+  tensors: ReadonlyMap<string, Tensor>,
   samples: number,
 ): Promise<number> {
   const source = await openCheckpoint(path).catch((error) => {
@@ -33,7 +33,6 @@ export async function restoreCalibration(
     const done = Number(source.metadata.samples);
     const usable = source.metadata.key === key && Number.isInteger(done) && done > 0;
     if (!usable || done > samples) return 0;
-    const tensors = calibration.tensors();
     const fits = [...tensors].every(
       ([name, { shape }]) => source.has(name) && sameShape(source.locate(name).shape, shape),
     );
@@ -48,8 +47,8 @@ export async function restoreCalibration(
 /** @throws BookendError `io` */
 export async function saveCalibration(
   { path, key }: CalibrationState,
-  calibration: Calibration,
+  tensors: ReadonlyMap<string, Tensor>,
   samples: number,
 ): Promise<void> {
-  await writeSafetensors(path, calibration.tensors(), { key, samples: String(samples) });
+  await writeSafetensors(path, tensors, { key, samples: String(samples) });
 }

@@ -5,11 +5,9 @@ import { buildUNet2DConditionModel } from '../models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../models/unet-2d-condition-config.ts';
 import { parseUNet2DConfig } from '../models/unet-2d-config.ts';
 import { quantizedNames } from '../passes/quantize-layers.ts';
-import { weightSqnr } from '../quantization/bias-correction.ts';
 import { isWeightOnly, quantizableLayers } from '../quantization/config.ts';
 import { type ClippingRange, rangeOfParams } from '../quantization/observers/code-range.ts';
 import type { QuantizedUNet } from '../quantization/quantized-model.ts';
-import { readQuantizedWeight } from '../quantization/quantized-weights.ts';
 import type { ModelParts } from './model-parts.ts';
 import { openQuantizedUNet, stepGraph } from './quantized-unet.ts';
 import { weightsOf } from './weights.ts';
@@ -22,8 +20,9 @@ export interface LayerDescription {
   readonly precision: 'int8' | 'weights' | 'float';
   /** Smallest and largest step of a weight. */
   readonly weightScales?: { readonly min: number; readonly max: number };
-  /** Signal to quantization noise of the weight in dB. */
+  /** Signal to quantization noise in dB, as found when it was quantized. */
   readonly weightSqnr?: number;
+  readonly inputSqnr?: number;
   /** What its codes cover, bucket by bucket. */
   readonly x?: readonly ClippingRange[];
   readonly skip?: readonly ClippingRange[];
@@ -51,6 +50,7 @@ export async function describeQuantization(
   if (!loaded) return undefined;
   const { model } = loaded;
   const stored = weightsOf(files.tensors);
+  const reports = new Map(model.reports.map((report) => [report.path, report]));
   const layers: LayerDescription[] = [];
   for (const { path, node } of quantizableLayers(stepGraph(graph))) {
     const names = quantizedNames(path);
@@ -59,7 +59,6 @@ export async function describeQuantization(
       continue;
     }
     const scales = floats(await stored.read(names.scale));
-    const rounded = await readQuantizedWeight(path, stored, model.config);
     layers.push({
       path,
       op: node.op,
@@ -68,7 +67,8 @@ export async function describeQuantization(
         min: scales.reduce((a, b) => Math.min(a, b)),
         max: scales.reduce((a, b) => Math.max(a, b)),
       },
-      weightSqnr: weightSqnr(await original.read(`${path}.weight`), rounded),
+      weightSqnr: reports.get(path)?.weightSqnr ?? undefined,
+      inputSqnr: reports.get(path)?.inputSqnr ?? undefined,
       ...activationRanges(model, path),
     });
   }

@@ -1,10 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { BookendError, throwIfAborted } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
-import { hashFiles, hashText } from '../io/file-hash.ts';
+import { hashFiles } from '../io/file-hash.ts';
 import { resolveModel } from '../io/hub.ts';
 import type { TensorSource } from '../io/tensor-source.ts';
-import { Calibration, observedInputs } from '../quantization/calibration.ts';
 import {
   DEFAULT_QUANTIZATION,
   isWeightOnly,
@@ -19,13 +18,19 @@ import {
   quantizeInputs,
   quantizeLayer,
 } from '../quantization/quantize-layer.ts';
-import { equalRanges, type QuantizedUNet, quantizedUNet } from '../quantization/quantized-model.ts';
+import {
+  equalRanges,
+  type LayerReport,
+  type QuantizedUNet,
+  quantizedUNet,
+} from '../quantization/quantized-model.ts';
 import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
+import type { WeightSource } from '../runtime/backend.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
 import { schedulerFromConfig } from '../schedulers/index.ts';
-import { Calibrator, unetGraph } from './calibrate.ts';
+import { unetGraph } from './calibrate.ts';
 import { calibrationPrompts, promptOfSample } from './calibration-prompts.ts';
-import { type CalibrationState, restoreCalibration, saveCalibration } from './calibration-state.ts';
+import { type CalibrationPlan, calibrate, calibrationKey } from './calibration-runs.ts';
 import { type LoadedModel, type LoadOptions, loadModel } from './load.ts';
 import { openModelParts } from './model-parts.ts';
 import { QuantizedFolder } from './quantized-folder.ts';
@@ -49,7 +54,7 @@ export interface PostTrainingOptions extends Omit<LoadOptions, 'precision'> {
   readonly prompts?: string;
   /** Denoising runs to calibrate on, 8 by default. */
   readonly samples?: number;
-  /** Of each run, 20 by default. */
+  /** Of each run, 15 by default. */
   readonly steps?: number;
   /** 7.5 by default. */
   readonly guidanceScale?: number;
@@ -64,6 +69,8 @@ export interface PostTrainingOptions extends Omit<LoadOptions, 'precision'> {
   readonly signal?: AbortSignal;
 }
 
+export type { LayerReport };
+
 export interface QuantizationReport {
   readonly out: string;
   readonly model: QuantizedUNet;
@@ -74,13 +81,6 @@ export interface QuantizationReport {
   readonly seconds: number;
   /** Of the U-Net's weights: as they were, and those that an INT8 step reads. */
   readonly bytes: { readonly before: number; readonly after: number };
-}
-
-/** Signal to quantization noise in dB. */
-export interface LayerReport {
-  readonly path: string;
-  readonly weightSqnr: number;
-  readonly inputSqnr: number;
 }
 
 /**
@@ -99,7 +99,7 @@ export async function quantizePostTraining(
 ): Promise<QuantizationReport> {
   const elapsed = startStopwatch();
   const { path } = await resolveModel(reference, options);
-  const { config = DEFAULT_QUANTIZATION, samples = 8, steps = 20 } = options;
+  const { config = DEFAULT_QUANTIZATION, samples = 8, steps = 15 } = options;
   const { guidanceScale = 7.5, seed = 0 } = options;
   const plan: CalibrationPlan = {
     config,
@@ -116,14 +116,19 @@ export async function quantizePostTraining(
     const layers = selectLayers(stepGraph(unetGraph(model, guidanceScale)), config);
     const folder = await QuantizedFolder.prepare(out, path, options);
     const files = new Set([...source.names()].map((name) => source.locate(name).path));
-    const key = stateKey(plan, model, layers, await hashFiles([...files].sort()));
+    const key = calibrationKey(plan, model, layers, await hashFiles([...files].sort()));
     const state = { path: folder.statePath, key };
-    const { calibration, resumed } = await calibrate(model, source, layers, plan, state, options);
+    const weights = weightsOf(source);
+    const { calibration, resumed } = await calibrate(model, weights, layers, plan, state, {
+      ...options,
+      onStep: (done, total, seconds) =>
+        options.onProgress?.({ phase: 'calibrating', done, total, seconds }),
+    });
     const inputs = quantizeInputs(calibration, config);
-    const quantized = await quantizeLayers(source, layers, inputs, config, options);
+    const quantized = await quantizeLayers(weights, layers, inputs, config, options);
     const tensors = new Map(quantized.flatMap((layer) => layer.tensors));
     const after = (await folder.writeTensors(tensors)) + remainingBytes(source, layers);
-    const result = quantizedModel(plan, model, layers, inputs);
+    const result = quantizedModel(plan, model, layers, inputs, quantized);
     await folder.writeModel(result);
     await folder.complete();
     const sensitivity = await sensitivityOf(out, result, plan, options);
@@ -133,10 +138,7 @@ export async function quantizePostTraining(
     return {
       out,
       model: measured,
-      layers: layers.map(({ path: layer }, i) => {
-        const { weightSqnr, inputSqnr } = quantized[i];
-        return { path: layer, weightSqnr, inputSqnr };
-      }),
+      layers: measured.reports,
       resumedSamples: resumed,
       seconds: elapsed(),
       bytes: { before: totalBytes(source, source.names()), after },
@@ -147,75 +149,8 @@ export async function quantizePostTraining(
   }
 }
 
-interface CalibrationPlan {
-  readonly config: QuantizationConfig;
-  readonly prompts: readonly string[];
-  readonly samples: number;
-  readonly steps: number;
-  readonly guidanceScale: number;
-  readonly seed: number;
-}
-
-/** Everything that the statistics depend on, except for how many samples there are. */
-function stateKey(
-  { config, prompts, steps, guidanceScale, seed }: CalibrationPlan,
-  model: LoadedModel,
-  layers: readonly SelectedLayer[],
-  weights: string,
-): string {
-  const { buckets, observer } = config;
-  const scheduler = model.model.schedulerConfig;
-  const isa = resolveIsa();
-  const paths = layers.map(({ path }) => path);
-  return hashText(
-    JSON.stringify([
-      ...[weights, isa, scheduler, paths, buckets, observer.momentum],
-      ...[isWeightOnly(config), prompts, steps, guidanceScale, seed],
-    ]),
-  );
-}
-
-async function calibrate(
-  model: LoadedModel,
-  source: TensorSource,
-  layers: readonly SelectedLayer[],
-  plan: CalibrationPlan,
-  state: CalibrationState,
-  { threads, onProgress, signal }: PostTrainingOptions,
-): Promise<{ calibration: Calibration; resumed: number }> {
-  const { config, samples, steps, guidanceScale, seed, prompts } = plan;
-  const paths = layers.map(({ path }) => path);
-  const inputs = observedInputs(stepGraph(unetGraph(model, guidanceScale)), paths);
-  const calibration = new Calibration(inputs, {
-    buckets: isWeightOnly(config) ? 1 : config.buckets,
-    trainTimesteps: schedulerOf(model).numTrainTimesteps,
-    momentum: config.observer.momentum,
-  });
-  const resumed = await restoreCalibration(state, calibration, samples);
-  const calibrator = new Calibrator(model, paths, weightsOf(source), { threads });
-  try {
-    for (let sample = resumed; sample < samples; sample++) {
-      const onStepEnd = (event: { step: number; steps: number; seconds: number }) =>
-        onProgress?.({
-          phase: 'calibrating',
-          done: sample * event.steps + event.step + 1,
-          total: samples * event.steps,
-          seconds: event.seconds,
-        });
-      const prompt = promptOfSample(prompts, sample);
-      const request = { prompt, seed: seed + sample, steps, guidanceScale, onStepEnd, signal };
-      await calibrator.run(request, calibration);
-      await saveCalibration(state, calibration, sample + 1);
-    }
-  } finally {
-    calibrator.dispose();
-  }
-  calibration.requireEveryBucket();
-  return { calibration, resumed };
-}
-
 async function quantizeLayers(
-  source: TensorSource,
+  source: WeightSource,
   layers: readonly SelectedLayer[],
   inputs: readonly QuantizedInput[],
   config: QuantizationConfig,
@@ -229,7 +164,7 @@ async function quantizeLayers(
     const elapsed = startStopwatch();
     const weight = await source.read(`${layer.path}.weight`);
     const biasName = `${layer.path}.bias`;
-    const bias = source.has(biasName) ? await source.read(biasName) : undefined;
+    const bias = source.info(biasName) ? await source.read(biasName) : undefined;
     requireFinite(layer.path, weight);
     quantized.push(quantizeLayer(layer, weight, bias, inputs, config));
     const done = i + 1;
@@ -257,6 +192,7 @@ function quantizedModel(
   model: LoadedModel,
   layers: readonly SelectedLayer[],
   inputs: readonly QuantizedInput[],
+  quantized: readonly QuantizedLayer[],
 ): QuantizedUNet {
   const { numTrainTimesteps: trainTimesteps, name: scheduler } = schedulerOf(model);
   const ranges = isWeightOnly(config) ? [] : equalRanges(trainTimesteps, config.buckets);
@@ -265,8 +201,15 @@ function quantizedModel(
     origin: { method: 'ptq', samples, steps, guidanceScale, seed, scheduler, isa: resolveIsa() },
     trainTimesteps,
     buckets: ranges.map((range, i) => ({ ...range, layers: layerParams(layers, inputs, i) })),
+    reports: layers.map(({ path }, i) => ({
+      path,
+      weightSqnr: finite(quantized[i].weightSqnr),
+      inputSqnr: finite(quantized[i].inputSqnr),
+    })),
   });
 }
+
+const finite = (value: number) => (Number.isFinite(value) ? value : null);
 
 /** Measured on the finished folder, as it will be used. */
 async function sensitivityOf(

@@ -69,7 +69,7 @@ export const DEFAULT_QUANTIZATION: QuantizationConfig = {
   ],
   buckets: 5,
   observer: { method: 'mse', momentum: 0.1, percentile: 99.99 },
-  rounding: 'error-feedback',
+  rounding: 'nearest',
   biasCorrection: 'analytic',
 };
 

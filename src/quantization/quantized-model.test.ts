@@ -50,6 +50,7 @@ function smallModel(overrides: Partial<QuantizedUNet> = {}): QuantizedUNet {
       isa: 'scalar',
     },
     trainTimesteps: 1000,
+    reports: layers.map(({ path }) => ({ path, weightSqnr: 40.5, inputSqnr: null })),
     buckets: equalRanges(1000, 2).map((range) => ({ ...range, layers: params })),
     ...overrides,
   });

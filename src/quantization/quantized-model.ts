@@ -30,6 +30,14 @@ export interface QuantizationOrigin {
   readonly isa: string;
 }
 
+/** Signal to quantization noise of a layer in dB; null: no noise. */
+export interface LayerReport {
+  readonly path: string;
+  readonly weightSqnr: number | null;
+  /** Of the worse of its inputs, in the worst bucket. */
+  readonly inputSqnr: number | null;
+}
+
 /** What `unet/quantization.json` says: everything but the tensors. */
 export interface QuantizedUNet {
   readonly config: QuantizationConfig;
@@ -38,6 +46,8 @@ export interface QuantizedUNet {
   readonly trainTimesteps: number;
   /** By rising timestep; none when only the weights are quantized. */
   readonly buckets: readonly TimestepBucket[];
+  /** What quantization did to each layer, for people. */
+  readonly reports: readonly LayerReport[];
   readonly sensitivity?: PrecisionSensitivity;
   /** The index of the bucket for a timestep, which need not be whole (Euler). */
   layersAt(timestep: number): number;
@@ -55,6 +65,12 @@ const params = z.strictObject({
 });
 
 const layer = z.strictObject({ path: z.string().max(500), x: params, skip: params.optional() });
+
+const report = z.strictObject({
+  path: z.string().max(500),
+  weightSqnr: z.number().nullable(),
+  inputSqnr: z.number().nullable(),
+});
 
 const bucket = z.strictObject({
   minTimestep: z.int().min(0),
@@ -76,6 +92,7 @@ const schema = z.strictObject({
   }),
   trainTimesteps: z.int().min(1).max(1_000_000),
   buckets: z.array(bucket).max(64),
+  reports: z.array(report).max(100_000),
   sensitivity: precisionSensitivitySchema.optional(),
 });
 
@@ -93,7 +110,7 @@ export function parseQuantizedUNet(json: unknown, origin: string): QuantizedUNet
     const where = path.length > 0 ? path.join('.').slice(0, 200) : 'the whole';
     throw invalid(origin, `is not valid at ${where} (${message.slice(0, 200)})`);
   }
-  const { buckets, sensitivity, trainTimesteps } = result.data;
+  const { buckets, reports, sensitivity, trainTimesteps } = result.data;
   const config = parseQuantizationConfig(result.data.config, origin, 'invalid-checkpoint');
   const expected = isWeightOnly(config) ? 0 : config.buckets;
   if (buckets.length !== expected) {
@@ -105,6 +122,7 @@ export function parseQuantizedUNet(json: unknown, origin: string): QuantizedUNet
     origin: result.data.origin,
     trainTimesteps,
     buckets: buckets.map((entry) => ({ ...entry, layers: byPath(entry.layers, origin) })),
+    reports,
     ...(sensitivity && { sensitivity }),
   });
 }
@@ -123,14 +141,14 @@ export function quantizedUNet(data: Omit<QuantizedUNet, 'layersAt'>): QuantizedU
 
 /** The text of `quantization.json`: the same model gives the same bytes. */
 export function formatQuantizedUNet(model: QuantizedUNet): string {
-  const { config, origin, trainTimesteps, sensitivity } = model;
+  const { config, origin, trainTimesteps, reports, sensitivity } = model;
   const buckets = model.buckets.map(({ minTimestep, maxTimestep, layers }) => ({
     minTimestep,
     maxTimestep,
     layers: [...layers].map(([path, { x, skip }]) => ({ path, x, ...(skip && { skip }) })),
   }));
   const version = QUANTIZATION_VERSION;
-  const data = { version, config, origin, trainTimesteps, buckets, sensitivity };
+  const data = { version, config, origin, trainTimesteps, buckets, reports, sensitivity };
   return `${JSON.stringify(data, null, 1)}\n`;
 }
 

@@ -53,6 +53,7 @@ export async function writeTinyQuantizedModel(
   const model = quantizedUNet({
     config,
     origin,
+    reports: [],
     trainTimesteps: 1000,
     buckets,
     ...(sensitivity && { sensitivity }),
