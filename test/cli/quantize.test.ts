@@ -39,7 +39,10 @@ test('quantize makes a model that generate runs in INT8 and inspect explains', a
   assert.equal(shown.status, 0, shown.stderr);
   assert.match(shown.stdout, /weights s8 per-channel symmetric, activations u8 .* 0–499, 500–999/);
   assert.match(shown.stdout, /^conv_in +float$/m);
-  assert.match(shown.stdout, /^down_blocks\.0\.resnets\.0\.conv1 +int8 +\S+…\S+ +\d+\.\d +\d+\.\d +\[/m);
+  assert.match(
+    shown.stdout,
+    /^down_blocks\.0\.resnets\.0\.conv1 +int8 +\S+…\S+ +\d+\.\d +\d+\.\d +\[/m,
+  );
   assert.match(shown.stdout, /conv_shortcut .*\n {2}and its skip +\[/);
   const data = (await runBookend(['inspect', folder, '--json'])).json();
   const { layers } = data.quantization as { layers: { path: string; precision: string }[] };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { castTensor, type Tensor } from '../../../src/core/tensor.ts';
@@ -8,6 +8,8 @@ import { writeSafetensors } from '../../../src/io/safetensors.ts';
 import { readTokenizerFiles } from '../../../src/io/tokenizer-files.ts';
 import { hashedParameter } from '../../../src/models/random-weights.ts';
 import { openModelParts } from '../../../src/pipelines/model-parts.ts';
+import { quantizePostTraining } from '../../../src/pipelines/post-training-quantization.ts';
+import { DEFAULT_QUANTIZATION } from '../../../src/quantization/config.ts';
 import { inFolder } from '../../fuzz/in-folder.ts';
 
 const TOKENIZER = join(import.meta.dirname, 'models/sd/tokenizer');
@@ -60,5 +62,28 @@ test('a single file draws, and is closed with its pipeline', async () => {
     await unet.readBytes(name);
     await parts.close();
     await assert.rejects(unet.readBytes(name));
+  });
+});
+
+test('a quantized single file is a folder that opens by itself, with its tokenizer', async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, 'model.safetensors');
+    await writeLdmFile(path);
+    const out = join(folder, 'int8');
+    await quantizePostTraining(path, out, {
+      config: { ...DEFAULT_QUANTIZATION, buckets: 1 },
+      tokenizer: TOKENIZER,
+      samples: 1,
+      steps: 2,
+      guidanceScale: 1,
+      sensitivityPrompts: 0,
+    });
+    assert.equal((await stat(join(out, 'model.safetensors'))).ino, (await stat(path)).ino);
+    const pipe = await StableDiffusionPipeline.fromPretrained(out, { precision: 'int8' });
+    const request = { numInferenceSteps: 2, seed: 1, width: 64, height: 32 };
+    const { images, schedule } = await pipe('an apple', request);
+    assert.deepEqual(schedule, ['int8', 'int8', 'int8']);
+    assert.ok(new Set(images[0].data).size > 16, 'the image is flat');
+    await pipe.dispose();
   });
 });
