@@ -8,24 +8,25 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { compile } from '../../src/compiler/compile.ts';
 import {
   BUILT_IN_CONFIGURATIONS,
   type BuiltInConfigurationName,
 } from '../../src/models/configurations.ts';
-import type { HighPrecision } from '../../src/pipelines/request.ts';
+import { hasIntegerProducts } from '../../src/pipelines/cpu-precision.ts';
+import type { Precision } from '../../src/quantization/precision-schedule.ts';
 import { resolveIsa, resolveThreads } from '../../src/runtime/native/cpu.ts';
 import {
   type Contender,
   type ContenderPaths,
+  contenderName,
   contendersOf,
   PEERS,
   type Peer,
 } from './contender.ts';
 import { compareInTurn, compareInterleaved, failure, note, reasonOf } from './measure.ts';
-import { EXPORTED_PEERS, exportModel, pythonCommand, whyUnavailable } from './python.ts';
+import { exportModel, modelsOf, pythonCommand, whyUnavailable } from './python.ts';
 import { asJson, asText, type Outcome } from './report.ts';
-import { type StepRequest, stepGraph, stepRequest } from './request.ts';
+import { type StepRequest, stepProducts, stepRequest } from './request.ts';
 
 interface Options {
   readonly model: BuiltInConfigurationName;
@@ -34,7 +35,7 @@ interface Options {
   readonly rounds: number;
   readonly threads?: number;
   readonly peers: readonly Peer[];
-  readonly precisions: readonly HighPrecision[];
+  readonly precisions: readonly Precision[];
   readonly folder?: string;
   readonly interleave: boolean;
   readonly reduced: boolean;
@@ -42,7 +43,7 @@ interface Options {
   readonly json: boolean;
 }
 
-const PRECISIONS = ['fp32', 'bf16'] as const;
+const PRECISIONS = ['fp32', 'bf16', 'int8'] as const;
 /** In pixels: four levels of a U-Net on latents halve three times without remainder. */
 const SIZE_STEP = 64;
 
@@ -78,13 +79,22 @@ async function main(options: Options): Promise<void> {
     const { ready, outcomes } = await prepare(options, paths);
     if (options.exportOnly) return report(outcomes);
     const compare = options.interleave ? compareInterleaved : compareInTurn;
-    outcomes.push(...(await compare(ready, paths, options.rounds, threads)));
+    const products = Object.fromEntries(
+      options.precisions.map((precision) => [precision, stepProducts(request, precision)]),
+    );
+    const course = {
+      paths,
+      rounds: options.rounds,
+      threads,
+      products: (precision: Precision) => products[precision],
+    };
+    outcomes.push(...(await compare(ready, course)));
     const comparison = {
       cpu: cpus()[0]?.model.trim() ?? 'unknown',
       isa: resolveIsa(),
       request,
       interleaved: options.interleave,
-      flops: stepFlops(request),
+      products,
       outcomes: inOrder(outcomes, contendersOf(options.peers, options.precisions)),
     };
     process.stdout.write(`${asText(comparison)}\n`);
@@ -130,34 +140,35 @@ function inOrder(outcomes: readonly Outcome[], order: readonly Contender[]): Out
   return [...outcomes].sort((a, b) => at(a) - at(b));
 }
 
-/** Leaves out the contenders whose packages are missing, and exports models for the others. */
+/** Leaves out the contenders that cannot run here, and exports models for the others. */
 async function prepare(options: Options, paths: ContenderPaths) {
   const ready: Contender[] = [];
   const outcomes: Outcome[] = [];
-  for (const peer of options.peers) {
-    const contenders = contendersOf([peer], options.precisions);
-    const missing = await whyUnavailable(peer, paths.python);
+  for (const contender of contendersOf(options.peers, options.precisions)) {
+    const missing = await whyLeftOut(contender, paths);
     if (missing !== undefined) {
-      note(`${peer} skipped: ${missing}`);
-      outcomes.push(...contenders.map((one) => failure(one, 'skipped', missing)));
+      note(`${contenderName(contender)} skipped: ${missing}`);
+      outcomes.push(failure(contender, 'skipped', missing));
       continue;
     }
     try {
-      if (EXPORTED_PEERS.includes(peer) && contenders.length > 0) {
-        note(`${peer}: exporting, unless it is there`);
-        await exportModel(peer, paths);
-      }
-      ready.push(...contenders);
+      for (const model of modelsOf(contender)) await exportModel(model, paths);
+      ready.push(contender);
     } catch (error) {
-      outcomes.push(...contenders.map((one) => failure(one, 'failed', reasonOf(error))));
+      outcomes.push(failure(contender, 'failed', reasonOf(error)));
     }
   }
   return { ready, outcomes };
 }
 
-function stepFlops(request: StepRequest): number {
-  const { instructions } = compile(stepGraph(request));
-  return instructions.reduce((sum, { flops }) => sum + flops, 0);
+async function whyLeftOut(
+  contender: Contender,
+  paths: ContenderPaths,
+): Promise<string | undefined> {
+  if (contender.precision === 'int8' && !hasIntegerProducts()) {
+    return `INT8 saves time on CPUs with VNNI or AMX, and ${resolveIsa()} has neither.`;
+  }
+  return whyUnavailable(contender, paths.python);
 }
 
 function wholeNumber(text: string): number {

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import { BookendError } from '../../src/core/errors.ts';
-import type { HighPrecision } from '../../src/pipelines/request.ts';
+import type { Precision } from '../../src/quantization/precision-schedule.ts';
 
 export const PEERS = ['bookend', 'pytorch', 'pytorch-compile', 'openvino', 'onnxruntime'] as const;
 
@@ -13,19 +13,25 @@ export type Peer = (typeof PEERS)[number];
 /** One row of the result. */
 export interface Contender {
   readonly peer: Peer;
-  readonly precision: HighPrecision;
+  readonly precision: Precision;
 }
 
 /** ONNX Runtime's CPU provider has no bf16 convolutions. */
-const FP32_ONLY: readonly Peer[] = ['onnxruntime'];
+const PRECISIONS_OF: Readonly<Record<Peer, readonly Precision[]>> = {
+  bookend: ['fp32', 'bf16', 'int8'],
+  pytorch: ['fp32', 'bf16'],
+  'pytorch-compile': ['fp32', 'bf16'],
+  openvino: ['fp32', 'bf16', 'int8'],
+  onnxruntime: ['fp32', 'int8'],
+};
 
 export function contendersOf(
   peers: readonly Peer[],
-  precisions: readonly HighPrecision[],
+  precisions: readonly Precision[],
 ): readonly Contender[] {
   return precisions.flatMap((precision) =>
     peers
-      .filter((peer) => precision === 'fp32' || !FP32_ONLY.includes(peer))
+      .filter((peer) => PRECISIONS_OF[peer].includes(precision))
       .map((peer) => ({ peer, precision })),
   );
 }

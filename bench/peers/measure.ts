@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BookendError } from '../../src/core/errors.ts';
-import { inferencePrecision } from '../../src/pipelines/request.ts';
-import { measureCeiling } from '../../src/runtime/native/ceiling.ts';
+import { between, type ProductFlops, probeCeilings } from '../../src/evaluation/benchmark.ts';
+import type { Precision } from '../../src/quantization/precision-schedule.ts';
 import { resolveIsa } from '../../src/runtime/native/cpu.ts';
 import {
   type Contender,
@@ -9,21 +9,28 @@ import {
   ContenderProcess,
   contenderName,
 } from './contender.ts';
-import type { Outcome, Round } from './report.ts';
+import { gigaText, type Outcome, type Round } from './report.ts';
 
-const PROBE_SECONDS = 0.15;
 /** Thread pools of some peers spin for a few milliseconds after their work, which a probe would feel. */
 const SETTLE_MS = 50;
+
+/** What the comparison is about, beside the contenders. */
+export interface Course {
+  readonly paths: ContenderPaths;
+  readonly rounds: number;
+  readonly threads: number;
+  /** What a step multiplies at a precision: these ceilings are probed. */
+  readonly products: (precision: Precision) => ProductFlops;
+}
+
 /** Takes no more memory than the largest contender. */
 export async function compareInTurn(
   contenders: readonly Contender[],
-  paths: ContenderPaths,
-  rounds: number,
-  threads: number,
+  course: Course,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   for (const contender of contenders) {
-    outcomes.push(...(await compareInterleaved([contender], paths, rounds, threads)));
+    outcomes.push(...(await compareInterleaved([contender], course)));
   }
   return outcomes;
 }
@@ -37,26 +44,24 @@ interface Running {
 /** Whatever slows the machine down for a while then meets every contender. */
 export async function compareInterleaved(
   contenders: readonly Contender[],
-  paths: ContenderPaths,
-  rounds: number,
-  threads: number,
+  course: Course,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   let running: Running[] = [];
   for (const contender of contenders) {
     note(`${contenderName(contender)}: loading and warming up`);
     try {
-      const process = await ContenderProcess.start(contender, paths);
+      const process = await ContenderProcess.start(contender, course.paths);
       running.push({ process, rounds: [], peakMemory: 0 });
     } catch (error) {
       outcomes.push(failure(contender, 'failed', reasonOf(error)));
     }
   }
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < course.rounds; round++) {
     const alive: Running[] = [];
     for (const one of running) {
       try {
-        await measureRound(one, threads);
+        await measureRound(one, course);
         alive.push(one);
       } catch (error) {
         outcomes.push(failure(one.process.contender, 'failed', reasonOf(error)));
@@ -77,24 +82,20 @@ export async function compareInterleaved(
   );
 }
 
-async function measureRound(one: Running, threads: number): Promise<void> {
+async function measureRound(one: Running, { threads, products }: Course): Promise<void> {
   const { contender } = one.process;
   const probe = async () => {
     await sleep(SETTLE_MS);
-    const isa = resolveIsa();
-    return measureCeiling(inferencePrecision(contender.precision), {
-      isa,
-      threads,
-      seconds: PROBE_SECONDS,
-    });
+    return probeCeilings(products(contender.precision), { isa: resolveIsa(), threads });
   };
   const before = await probe();
   const { seconds, peakMemory } = await one.process.step();
-  const after = await probe();
-  one.rounds.push({ ceiling: (before + after) / 2, seconds });
+  const ceilings = between(before, await probe());
+  one.rounds.push({ ceilings, seconds });
   one.peakMemory = peakMemory;
-  const giga = ((before + after) / 2e9).toFixed(0);
-  note(`${contenderName(contender)}: ${seconds.toFixed(3)} s, ceiling ${giga} GFLOP/s`);
+  note(
+    `${contenderName(contender)}: ${seconds.toFixed(3)} s, ceiling ${gigaText(ceilings)} GFLOP/s`,
+  );
 }
 
 export function failure(

@@ -1,11 +1,12 @@
 """One peer of compare.ts in a process of its own: a U-Net step in another inference engine.
 
-    python peer.py export openvino|onnxruntime REQUEST.json FOLDER
+    python peer.py export openvino|onnxruntime|openvino-int8|onnxruntime-int8 REQUEST.json FOLDER
     python peer.py pytorch|pytorch-compile|openvino|onnxruntime REQUEST.json FOLDER --precision P
 
 REQUEST.json holds `config` (a UNet2DConditionModel config.json), `batch`, `height` and `width` of
-the latents, `tokens` and `threads`. `export` writes FOLDER/openvino or FOLDER/onnxruntime, with
-PyTorch's own float32 output beside the model. The others load, warm up and print one JSON line
+the latents, `tokens` and `threads`. `export` writes a folder of that name into FOLDER, with PyTorch's
+own float32 output beside the model; the INT8 models are made from the others, which must be there
+first. The others load, warm up and print one JSON line
 `{peer, precision, versions, details, error}`, where `error` is the relative L2 distance to that
 output. Then each line on standard input, a number of steps, is answered by
 `{peer, precision, seconds, peakMemory}`; the end of the input ends the process. By hand:
@@ -14,6 +15,7 @@ output. Then each line on standard input, a number of steps, is answered by
 """
 
 import argparse
+import collections
 import contextlib
 import gc
 import json
@@ -22,6 +24,7 @@ import pathlib
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 
@@ -82,37 +85,106 @@ def build_module(request):
     return OutputOnly(UNet2DConditionModel.from_config(request["config"])).eval()
 
 
-def export(peer, request, folder):
-    import torch
-
-    final = folder / peer
-    partial = folder / f"{peer}.partial"
+def export(target, request, folder):
+    partial = folder / f"{target}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    EXPORTERS[target](request, folder, partial)
+    partial.rename(folder / target)
+
+
+@contextlib.contextmanager
+def exported_module(request, target):
+    """The module and its inputs, under no_grad, when its own output lies in the folder `target`."""
+    import torch
+
     tensors = tuple(torch.from_numpy(array) for array in Inputs(request).arrays)
     with torch.no_grad():
         module = build_module(request)
-        np.save(partial / EXPECTED_FILE, module(*tensors).numpy())
-        if peer == "openvino":
-            import openvino
+        np.save(target / EXPECTED_FILE, module(*tensors).numpy())
+        yield module, tensors
 
-            shapes = [list(tensor.shape) for tensor in tensors]
-            model = openvino.convert_model(module, example_input=tensors, input=shapes)
-            # Halving the weights is the default of save_model, and would change fp32 results.
-            openvino.save_model(model, partial / MODEL_FILES[peer], compress_to_fp16=False)
-        else:
-            torch.onnx.export(
-                module,
-                tensors,
-                partial / MODEL_FILES[peer],
-                dynamo=True,
-                external_data=True,
-                opset_version=ONNX_OPSET,
-                input_names=INPUT_NAMES,
-                output_names=["output"],
-                verbose=False,
-            )
-    partial.rename(final)
+
+def export_openvino(request, _folder, target):
+    import openvino
+
+    with exported_module(request, target) as (module, tensors):
+        shapes = [list(tensor.shape) for tensor in tensors]
+        model = openvino.convert_model(module, example_input=tensors, input=shapes)
+    # Halving the weights is the default of save_model, and would change fp32 results.
+    openvino.save_model(model, target / MODEL_FILES["openvino"], compress_to_fp16=False)
+
+
+def export_onnx(request, _folder, target):
+    import torch
+
+    with exported_module(request, target) as (module, tensors):
+        torch.onnx.export(
+            module,
+            tensors,
+            target / MODEL_FILES["onnxruntime"],
+            dynamo=True,
+            external_data=True,
+            opset_version=ONNX_OPSET,
+            input_names=INPUT_NAMES,
+            output_names=["output"],
+            verbose=False,
+        )
+
+
+def quantize_openvino(request, folder, target):
+    import nncf
+    import openvino
+
+    source = folder / "openvino"
+    shutil.copy(source / EXPECTED_FILE, target)
+    model = nncf.quantize(
+        openvino.Core().read_model(source / MODEL_FILES["openvino"]),
+        # Speed does not depend on the ranges that calibration finds, so one step will do.
+        nncf.Dataset([Inputs(request).arrays]),
+        subset_size=1,
+        preset=nncf.QuantizationPreset.MIXED,
+        # Quantizes attention too, which is a little faster here than bf16 attention.
+        model_type=nncf.ModelType.TRANSFORMER,
+        # Smoothing adds a multiplication before every layer that no norm can take in.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
+        ),
+    )
+    openvino.save_model(model, target / MODEL_FILES["openvino"], compress_to_fp16=False)
+
+
+def quantize_onnx(request, folder, target):
+    from onnxruntime import quantization
+
+    class OneStep(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.steps = iter([dict(zip(INPUT_NAMES, Inputs(request).arrays))])
+
+        def get_next(self):
+            return next(self.steps, None)
+
+    source = folder / "onnxruntime"
+    shutil.copy(source / EXPECTED_FILE, target)
+    quantization.quantize_static(
+        source / MODEL_FILES["onnxruntime"],
+        target / MODEL_FILES["onnxruntime"],
+        OneStep(),
+        quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        use_external_data_format=True,
+    )
+
+
+EXPORTERS = {
+    "openvino": export_openvino,
+    "onnxruntime": export_onnx,
+    "openvino-int8": quantize_openvino,
+    "onnxruntime-int8": quantize_onnx,
+}
 
 
 class PyTorch:
@@ -172,54 +244,84 @@ class PyTorch:
 
 class OpenVINO:
     packages = ["openvino"]
-    details = "CPU plugin, latency hint"
 
     def __init__(self, request, folder, options):
         import openvino
 
-        precision = {"fp32": "f32", "bf16": "bf16"}[options.precision]
+        core = openvino.Core()
+        int8 = options.precision == "int8"
+        bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        floats = ("bf16" if bf16 else "fp32") if int8 else options.precision
         settings = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[floats],
             "INFERENCE_NUM_THREADS": request["threads"],
             "PERFORMANCE_HINT": "LATENCY",
         }
-        model = folder / "openvino" / MODEL_FILES["openvino"]
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        source = folder / ("openvino-int8" if int8 else "openvino")
+        compiled = core.compile_model(source / MODEL_FILES["openvino"], "CPU", settings)
         self.inputs = Inputs(request).arrays
         self.request = compiled.create_infer_request()
-        self.error = relative_l2(self.run(), np.load(folder / "openvino" / EXPECTED_FILE))
+        self.error = relative_l2(self.run(), np.load(source / EXPECTED_FILE))
+        self.details = "CPU plugin, latency hint"
+        if int8:
+            self.packages = [*self.packages, "nncf"]
+            self.details += f", {integer_layers(compiled)}, the rest {floats}"
 
     def run(self):
         return self.request.infer(self.inputs, share_inputs=True)[0]
 
 
+def integer_layers(compiled):
+    """How many layers of a compiled OpenVINO model execute in INT8, by its own account."""
+    nodes = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    layers = [n for n in nodes if n["layerType"].astype(str) in ("Convolution", "FullyConnected")]
+    integer = [n for n in layers if n["runtimePrecision"].astype(str) in ("u8", "i8")]
+    return f"{len(integer)} of {len(layers)} convolutions and linear layers in INT8"
+
+
 class OnnxRuntime:
     packages = ["onnxruntime"]
-    details = f"CPU provider, opset {ONNX_OPSET}, all graph optimizations"
 
-    def __init__(self, request, folder, _options):
+    def __init__(self, request, folder, options):
         import onnxruntime
 
         settings = onnxruntime.SessionOptions()
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         settings.intra_op_num_threads = request["threads"]
-        self.session = onnxruntime.InferenceSession(
-            folder / "onnxruntime" / MODEL_FILES["onnxruntime"],
-            settings,
-            providers=["CPUExecutionProvider"],
-        )
+        int8 = options.precision == "int8"
+        source = folder / ("onnxruntime-int8" if int8 else "onnxruntime")
         self.inputs = dict(zip(INPUT_NAMES, Inputs(request).arrays))
-        self.error = relative_l2(self.run(), np.load(folder / "onnxruntime" / EXPECTED_FILE))
+        self.details = f"CPU provider, opset {ONNX_OPSET}, all graph optimizations"
+        with tempfile.TemporaryDirectory() as profiles:
+            settings.enable_profiling = int8
+            settings.profile_file_prefix = str(pathlib.Path(profiles) / "first-run")
+            self.session = onnxruntime.InferenceSession(
+                source / MODEL_FILES["onnxruntime"], settings, providers=["CPUExecutionProvider"]
+            )
+            self.error = relative_l2(self.run(), np.load(source / EXPECTED_FILE))
+            if int8:
+                self.details += f", {executed_layers(self.session.end_profiling())}, the rest fp32"
 
     def run(self):
         return self.session.run(None, self.inputs)[0]
 
 
+def executed_layers(profile):
+    """How many layers ran in INT8, from ONNX Runtime's profile of a single run."""
+    events = json.loads(pathlib.Path(profile).read_text())
+    ran = collections.Counter(
+        event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")
+    )
+    integer = sum(ran[op] for op in ("QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "QGemm"))
+    floats = sum(ran[op] for op in ("Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm"))
+    return f"{integer} of {integer + floats} convolutions and linear layers in INT8"
+
+
 PEERS = {
     "pytorch": (PyTorch, ["fp32", "bf16"]),
     "pytorch-compile": (PyTorch, ["fp32", "bf16"]),
-    "openvino": (OpenVINO, ["fp32", "bf16"]),
-    "onnxruntime": (OnnxRuntime, ["fp32"]),
+    "openvino": (OpenVINO, ["fp32", "bf16", "int8"]),
+    "onnxruntime": (OnnxRuntime, ["fp32", "int8"]),
 }
 
 
@@ -248,7 +350,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="peer", required=True)
     exporter = commands.add_parser("export")
-    exporter.add_argument("target", choices=MODEL_FILES)
+    exporter.add_argument("target", choices=EXPORTERS)
     for name, (_, precisions) in PEERS.items():
         command = commands.add_parser(name)
         command.add_argument("--precision", choices=precisions, default=precisions[0])

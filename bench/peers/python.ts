@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { BookendError } from '../../src/core/errors.ts';
-import type { Peer } from './contender.ts';
+import type { Contender, Peer } from './contender.ts';
+import { note } from './measure.ts';
 
 /** What peer.py imports: to export the model, and to run it. */
 const PACKAGES: Readonly<Record<Peer, readonly string[]>> = {
@@ -14,8 +15,17 @@ const PACKAGES: Readonly<Record<Peer, readonly string[]>> = {
   onnxruntime: ['numpy', 'torch', 'diffusers', 'onnx', 'onnxscript', 'onnxruntime'],
 };
 
-/** Peers that run a file, made once and used at every precision, instead of the PyTorch module. */
-export const EXPORTED_PEERS: readonly Peer[] = ['openvino', 'onnxruntime'];
+/** What quantizes a peer's model, where its own package does not. */
+const QUANTIZERS: Partial<Readonly<Record<Peer, readonly string[]>>> = { openvino: ['nncf'] };
+
+/**
+ * Models, as `peer.py export` names them, that a contender runs or that are made into the one it
+ * runs, in this order; none where it runs the PyTorch module.
+ */
+export function modelsOf({ peer, precision }: Contender): readonly string[] {
+  if (peer !== 'openvino' && peer !== 'onnxruntime') return [];
+  return precision === 'int8' ? [peer, `${peer}-int8`] : [peer];
+}
 
 const PROBE = `
 import importlib.util, sys
@@ -28,9 +38,12 @@ export function pythonCommand(): string {
   return process.env.BOOKEND_PYTHON || 'python3';
 }
 
-/** Why `peer` cannot run here and what to do about it, or undefined when it can. */
-export async function whyUnavailable(peer: Peer, python: string): Promise<string | undefined> {
-  const packages = PACKAGES[peer];
+/** Why a contender cannot run here and what to do about it, or undefined when it can. */
+export async function whyUnavailable(
+  { peer, precision }: Contender,
+  python: string,
+): Promise<string | undefined> {
+  const packages = [...PACKAGES[peer], ...((precision === 'int8' && QUANTIZERS[peer]) || [])];
   if (packages.length === 0) return undefined;
   let missing: string[];
   try {
@@ -44,14 +57,15 @@ export async function whyUnavailable(peer: Peer, python: string): Promise<string
   return `${python} lacks ${missing.join(', ')}; run ${python} -m pip install ${missing.join(' ')}`;
 }
 
-/** Writes the peer's model below `folder`, unless it is there from before. */
+/** Writes a model below `folder`, unless it is there from before. */
 export async function exportModel(
-  peer: Peer,
+  model: string,
   { python, requestFile, folder }: { python: string; requestFile: string; folder: string },
 ): Promise<void> {
-  if (existsSync(join(folder, peer))) return;
+  if (existsSync(join(folder, model))) return;
+  note(`exporting ${model}`);
   const script = join(import.meta.dirname, 'peer.py');
-  const args = [script, 'export', peer, requestFile, folder];
+  const args = [script, 'export', model, requestFile, folder];
   const child = spawn(python, args, { stdio: ['ignore', process.stderr, process.stderr] });
   const status = await new Promise<string>((resolve, reject) => {
     child.on('error', reject);
@@ -60,6 +74,6 @@ export async function exportModel(
   if (status === '0') return;
   throw new BookendError(
     'io',
-    `Exporting the model for ${peer} ended with ${status}; see its messages above.`,
+    `Exporting the model ${model} ended with ${status}; see its messages above.`,
   );
 }

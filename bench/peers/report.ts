@@ -1,11 +1,18 @@
-import { median } from '../../src/evaluation/benchmark.ts';
+import {
+  floorOf,
+  isSteady,
+  mapCeilings,
+  median,
+  type ProbedCeilings,
+  type ProductFlops,
+} from '../../src/evaluation/benchmark.ts';
+import type { Precision } from '../../src/quantization/precision-schedule.ts';
 import { type Contender, contenderName, type Introduction } from './contender.ts';
 import type { StepRequest } from './request.ts';
 
-/** One step of one contender, and the ceiling at its precision, the mean of before and after. */
+/** One step of one contender, and the ceilings at its precision, the means of before and after. */
 export interface Round {
-  /** FLOP/s. */
-  readonly ceiling: number;
+  readonly ceilings: ProbedCeilings;
   readonly seconds: number;
 }
 
@@ -26,50 +33,55 @@ export interface Comparison {
   readonly isa: string;
   readonly request: StepRequest;
   readonly interleaved: boolean;
-  /** Of one step, as Bookend's program counts them. */
-  readonly flops: number;
+  /** Of one step, as Bookend's programs have them, at each precision that was asked for. */
+  readonly products: Partial<Readonly<Record<Precision, ProductFlops>>>;
   readonly outcomes: readonly Outcome[];
 }
 
 export interface Summary {
   /** Medians over the rounds that count. */
   readonly seconds: number;
-  readonly ceiling: number;
-  /** Median of (FLOPs ÷ that round's ceiling) ÷ that round's seconds: 1 is as fast as can be. */
+  readonly ceilings: ProbedCeilings;
+  /** Median of floor ÷ seconds, the floor from that round's ceilings: 1 is as fast as can be. */
   readonly fractionOfCeiling: number;
   readonly roundsDropped: number;
 }
 
-/** A round whose ceiling is below this share of its contender's best met a busy machine. */
-const STEADY = 0.93;
-
-export function summarize(rounds: readonly Round[], flops: number): Summary {
-  const best = Math.max(...rounds.map(({ ceiling }) => ceiling));
-  const steady = rounds.filter(({ ceiling }) => ceiling >= STEADY * best);
+export function summarize(rounds: readonly Round[], products: ProductFlops): Summary {
+  const steady = rounds.filter((round) => isSteady(round, rounds));
   return {
     seconds: median(steady.map(({ seconds }) => seconds)),
-    ceiling: median(steady.map(({ ceiling }) => ceiling)),
-    fractionOfCeiling: median(steady.map((round) => flops / round.ceiling / round.seconds)),
+    ceilings: mapCeilings(rounds[0].ceilings, (type) =>
+      median(steady.map(({ ceilings }) => ceilings[type]!)),
+    ),
+    fractionOfCeiling: median(
+      steady.map(({ ceilings, seconds }) => floorOf(products, ceilings) / seconds),
+    ),
     roundsDropped: rounds.length - steady.length,
   };
 }
 
 /** Adds the summaries; what `--json` prints. */
 export function asJson({ outcomes, ...rest }: Comparison) {
-  const { flops } = rest;
   const contenders = outcomes.map((one) =>
-    one.outcome === 'measured' ? { ...one, ...summarize(one.rounds, flops) } : one,
+    one.outcome === 'measured'
+      ? { ...one, ...summarize(one.rounds, rest.products[one.precision]!) }
+      : one,
   );
   return { ...rest, contenders };
 }
 
 /** Markdown: the machine, a table, and below it who is missing and why. */
 export function asText(comparison: Comparison): string {
-  const { cpu, isa, request, flops, outcomes, interleaved } = comparison;
+  const { cpu, isa, request, products, outcomes, interleaved } = comparison;
   const { batch, height, width, threads } = request;
+  const kinds = Object.entries(products).map(
+    ([precision, flops]) => `${precision} ${gigaText(flops)}`,
+  );
   const title = [
     `${cpu}, ${threads} threads, ${isa}`,
-    `${request.model}, batch ${batch}, latents ${height}×${width}, ${(flops / 1e12).toFixed(3)} TFLOP a step`,
+    `${request.model}, batch ${batch}, latents ${height}×${width}`,
+    `GFLOP a step: ${kinds.join(', ')}`,
     interleaved ? 'rounds interleaved' : 'one contender after the other',
   ].join('; ');
   const header =
@@ -87,17 +99,15 @@ export function asText(comparison: Comparison): string {
 function row(one: Outcome, comparison: Comparison): string[] {
   if (one.outcome !== 'measured') return [];
   const { rounds, introduction } = one;
-  const { seconds, ceiling, fractionOfCeiling, roundsDropped } = summarize(
-    rounds,
-    comparison.flops,
-  );
+  const products = comparison.products[one.precision]!;
+  const { seconds, ceilings, fractionOfCeiling, roundsDropped } = summarize(rounds, products);
   const times = rounds.map((round) => round.seconds);
   const versions = Object.entries(introduction.versions).map(([name, text]) => `${name} ${text}`);
   const cells = [
     contenderName(one),
     seconds.toFixed(3),
     `${Math.min(...times).toFixed(3)}–${Math.max(...times).toFixed(3)}`,
-    (ceiling / 1e9).toFixed(0),
+    gigaText(ceilings),
     fractionOfCeiling.toFixed(3),
     speedUp(one, fractionOfCeiling, comparison),
     `${rounds.length - roundsDropped} of ${rounds.length}`,
@@ -108,11 +118,20 @@ function row(one: Outcome, comparison: Comparison): string[] {
 }
 
 /** How many times faster Bookend is at that precision, by floor ÷ time. */
-function speedUp(one: Contender, fraction: number, { outcomes, flops }: Comparison): string {
+function speedUp(one: Contender, fraction: number, { outcomes, products }: Comparison): string {
   if (one.peer === 'bookend') return '';
   const own = outcomes.find(
     ({ peer, precision }) => peer === 'bookend' && precision === one.precision,
   );
   if (own?.outcome !== 'measured') return '';
-  return `${(summarize(own.rounds, flops).fractionOfCeiling / fraction).toFixed(2)}× as fast`;
+  const { fractionOfCeiling } = summarize(own.rounds, products[one.precision]!);
+  return `${(fractionOfCeiling / fraction).toFixed(2)}× as fast`;
+}
+
+/** Billions, by what is multiplied; the type goes without saying where it is the only one. */
+export function gigaText(values: ProductFlops): string {
+  const entries = Object.entries(values);
+  return entries
+    .map(([type, value]) => `${entries.length > 1 ? `${type} ` : ''}${(value / 1e9).toFixed(0)}`)
+    .join(' + ');
 }

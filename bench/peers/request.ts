@@ -1,4 +1,5 @@
-import { syntheticWeights } from '../../src/evaluation/synthetic-weights.ts';
+import { compile } from '../../src/compiler/compile.ts';
+import { type ProductFlops, productFlops } from '../../src/evaluation/benchmark.ts';
 import type { Graph } from '../../src/ir/graph.ts';
 import {
   type BuiltInConfigurationName,
@@ -6,7 +7,8 @@ import {
 } from '../../src/models/configurations.ts';
 import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
 import { parseUNet2DConditionConfig } from '../../src/models/unet-2d-condition-config.ts';
-import type { WeightSource } from '../../src/runtime/backend.ts';
+import { benchmarkPasses } from '../../src/pipelines/benchmark-passes.ts';
+import type { Precision } from '../../src/quantization/precision-schedule.ts';
 
 /** Pixels to a latent, along each side. */
 export const LATENT_STRIDE = 8;
@@ -61,6 +63,8 @@ export function stepGraph(request: StepRequest): Graph {
   return buildUNet2DConditionModel(parseUNet2DConditionConfig(request.config), request);
 }
 
-export function stepWeights(graph: Graph): WeightSource {
-  return syntheticWeights(graph.parameters);
+/** What the products of a step take, as Bookend's program has them. */
+export function stepProducts(request: StepRequest, precision: Precision): ProductFlops {
+  const passes = benchmarkPasses(precision);
+  return productFlops(compile(stepGraph(request), { passes }).instructions);
 }

@@ -3,7 +3,6 @@ import { type Command, Option } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import { benchmarkGraph, type GraphBenchmark } from '../evaluation/benchmark.ts';
 import { syntheticWeights } from '../evaluation/synthetic-weights.ts';
-import type { Graph } from '../ir/graph.ts';
 import {
   type AutoencoderKLConfig,
   parseAutoencoderKLConfig,
@@ -18,13 +17,13 @@ import {
   parseUNet2DConditionConfig,
   type UNet2DConditionConfig,
 } from '../models/unet-2d-condition-config.ts';
-import { inferencePasses, type Pass, runPasses } from '../passes/index.ts';
-import { quantizeLayers } from '../passes/quantize-layers.ts';
+import { runPasses } from '../passes/index.ts';
+import { benchmarkPasses } from '../pipelines/benchmark-passes.ts';
 import { bestPrecision } from '../pipelines/cpu-precision.ts';
 import { openModelParts } from '../pipelines/model-parts.ts';
 import { requireExtent } from '../pipelines/request.ts';
 import { weightsOf } from '../pipelines/weights.ts';
-import { DEFAULT_QUANTIZATION, selectLayers } from '../quantization/config.ts';
+import type { Precision } from '../quantization/precision-schedule.ts';
 import type { WeightSource } from '../runtime/backend.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
@@ -34,11 +33,9 @@ import { resolveModel } from './models.ts';
 import { imageSize, wholeNumber } from './options.ts';
 import { formatTable, print, printJson } from './output.ts';
 
-type BenchPrecision = 'fp32' | 'bf16' | 'int8';
-
 interface BenchOptions {
   readonly model: string;
-  readonly precision?: BenchPrecision;
+  readonly precision?: Precision;
   readonly size?: { readonly width: number; readonly height: number };
   readonly batch: number;
   readonly rounds: number;
@@ -91,7 +88,7 @@ async function bench(options: BenchOptions): Promise<void> {
     ...size,
     tokens: 77,
   });
-  const passes = benchPasses(graph, precision);
+  const passes = benchmarkPasses(precision);
   const weights = subject.weights ?? syntheticWeights(runPasses(graph, passes).parameters);
   const interrupt = interruptSignal();
   try {
@@ -112,17 +109,6 @@ async function bench(options: BenchOptions): Promise<void> {
     interrupt.dispose();
     await subject.close();
   }
-}
-
-/** Made-up scales will do for random weights: speed does not depend on them. */
-function benchPasses(graph: Graph, precision: BenchPrecision): readonly Pass[] {
-  if (precision !== 'int8') return inferencePasses(precision === 'fp32' ? 'f32' : 'bf16');
-  const passes = inferencePasses(bestPrecision() === 'bf16' ? 'bf16' : 'f32');
-  const params = { scale: 0.05, zeroPoint: 128 };
-  const layers = selectLayers(runPasses(graph, passes), DEFAULT_QUANTIZATION).map(
-    ({ path }) => [path, { x: params, skip: params }] as const,
-  );
-  return [...passes, quantizeLayers(new Map(layers))];
 }
 
 async function openSubject(name: string): Promise<Subject> {
@@ -157,7 +143,7 @@ function latentSize({ unet, vae }: Subject, { size }: BenchOptions) {
 }
 
 /** FLOP/s; 0 where the CPU has no integer dot product. */
-type Ceilings = Readonly<Record<BenchPrecision, number>>;
+type Ceilings = Readonly<Record<Precision, number>>;
 
 async function measureCeilings(threads: number | undefined): Promise<Ceilings> {
   const options = { isa: resolveIsa(), threads: resolveThreads(threads), seconds: 0.5 };
@@ -171,7 +157,7 @@ async function measureCeilings(threads: number | undefined): Promise<Ceilings> {
 
 function report(
   options: BenchOptions,
-  precision: BenchPrecision,
+  precision: Precision,
   ceilings: Ceilings,
   unet: GraphBenchmark,
 ): void {

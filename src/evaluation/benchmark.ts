@@ -54,6 +54,9 @@ export interface GraphBenchmark {
   readonly program: string;
 }
 
+/** FLOPs of the matrix products, by what they multiply. */
+export type ProductFlops = Partial<Readonly<Record<CeilingType, number>>>;
+
 /** A probe below this share of the best one met a busy machine; its round is dropped. */
 const STEADY = 0.93;
 const PROBE_SECONDS = 0.15;
@@ -91,15 +94,8 @@ async function measure(
   options: BenchmarkOptions & { readonly isa: IsaName; readonly threads: number },
 ): Promise<Round[]> {
   const { isa, threads, signal } = options;
-  const types = new Set(executable.program.instructions.map(productType));
-  types.delete(undefined);
-  const probe = async () => {
-    const ceilings: Partial<Record<CeilingType, number>> = {};
-    for (const type of types as Set<CeilingType>) {
-      ceilings[type] = await measureCeiling(type, { isa, threads, seconds: PROBE_SECONDS });
-    }
-    return ceilings;
-  };
+  const products = productFlops(executable.program.instructions);
+  const probe = () => probeCeilings(products, { isa, threads });
   const inputs = syntheticInputs(graph);
   await executable.run(inputs, { signal });
   const rounds: Round[] = [];
@@ -116,6 +112,18 @@ async function measure(
   return rounds;
 }
 
+/** The ceiling of every kind of product in `products`. */
+export async function probeCeilings(
+  products: ProductFlops,
+  options: { readonly isa: IsaName; readonly threads: number },
+): Promise<ProbedCeilings> {
+  const ceilings: Partial<Record<CeilingType, number>> = {};
+  for (const type of Object.keys(products) as CeilingType[]) {
+    ceilings[type] = await measureCeiling(type, { ...options, seconds: PROBE_SECONDS });
+  }
+  return ceilings;
+}
+
 /** What the matrix products of an instruction multiply. */
 function productType({ flops, fields }: Instruction): CeilingType | undefined {
   if (flops === 0) return undefined;
@@ -127,11 +135,12 @@ function isCeilingType(dtype: DType | undefined): dtype is CeilingType {
   return dtype === 'f32' || dtype === 'bf16' || dtype === 'u8';
 }
 
-function between(before: ProbedCeilings, after: ProbedCeilings): ProbedCeilings {
+/** The mean of two probes. */
+export function between(before: ProbedCeilings, after: ProbedCeilings): ProbedCeilings {
   return mapCeilings(before, (type, value) => (value + after[type]!) / 2);
 }
 
-function mapCeilings(
+export function mapCeilings(
   ceilings: ProbedCeilings,
   change: (type: CeilingType, value: number) => number,
 ): ProbedCeilings {
@@ -158,6 +167,7 @@ function summarize(executable: NativeExecutable, rounds: readonly Round[]): Grap
   const { instructions } = executable.program;
   const steady = rounds.filter((round) => isSteady(round, rounds));
   const flops = instructions.reduce((sum, { flops }) => sum + flops, 0);
+  const products = productFlops(instructions);
   const ceilings = mapCeilings(rounds[0].ceilings, (type) =>
     median(steady.map((round) => round.ceilings[type]!)),
   );
@@ -166,7 +176,7 @@ function summarize(executable: NativeExecutable, rounds: readonly Round[]): Grap
     seconds: median(steady.map((round) => round.seconds)),
     flops,
     fractionOfCeiling: median(
-      steady.map(({ ceilings, seconds }) => floorOf(instructions, ceilings) / seconds),
+      steady.map(({ ceilings, seconds }) => floorOf(products, ceilings) / seconds),
     ),
     rounds: rounds.map(({ ceilings, seconds }) => ({ ceilings, seconds })),
     roundsDropped: rounds.length - steady.length,
@@ -176,19 +186,32 @@ function summarize(executable: NativeExecutable, rounds: readonly Round[]): Grap
 }
 
 /** Whether every probe of the round is near the best of its type. */
-function isSteady({ ceilings }: Round, rounds: readonly Round[]): boolean {
+export function isSteady(
+  { ceilings }: { readonly ceilings: ProbedCeilings },
+  rounds: readonly { readonly ceilings: ProbedCeilings }[],
+): boolean {
   return Object.entries(ceilings).every(([type, value]) => {
     const best = Math.max(...rounds.map((round) => round.ceilings[type as CeilingType]!));
     return value >= STEADY * best;
   });
 }
 
-/** Seconds that the products would take at the ceilings. */
-function floorOf(instructions: readonly Instruction[], ceilings: ProbedCeilings): number {
-  return instructions.reduce((sum, instruction) => {
+/** What a run of the program multiplies. */
+export function productFlops(instructions: readonly Instruction[]): ProductFlops {
+  const flops: Partial<Record<CeilingType, number>> = {};
+  for (const instruction of instructions) {
     const type = productType(instruction);
-    return type ? sum + instruction.flops / ceilings[type]! : sum;
-  }, 0);
+    if (type) flops[type] = (flops[type] ?? 0) + instruction.flops;
+  }
+  return flops;
+}
+
+/** Seconds that the products would take at the ceilings. */
+export function floorOf(flops: ProductFlops, ceilings: ProbedCeilings): number {
+  const seconds = Object.entries(flops).map(
+    ([type, count]) => count / ceilings[type as CeilingType]!,
+  );
+  return seconds.reduce((sum, one) => sum + one, 0);
 }
 
 /** Grouped by op and kernel, costliest first. */
