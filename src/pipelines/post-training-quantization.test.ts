@@ -141,6 +141,11 @@ test('a folder that holds something else, or the model itself, is refused', asyn
     });
     assert.deepEqual(readdirSync(occupied), before);
   }
+  await assert.rejects(quantizePostTraining(model, join(model, 'unet', 'int8'), QUICK), {
+    code: 'invalid-argument',
+    message: /part of the original model/,
+  });
+  assert.ok(!readdirSync(join(model, 'unet')).includes('int8'));
   // A quantized model is made anew.
   await quantizePostTraining(model, folder, { ...QUICK, samples: 1 });
 });

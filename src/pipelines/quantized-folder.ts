@@ -50,12 +50,15 @@ export class QuantizedFolder {
     options: PartsOptions = {},
   ): Promise<QuantizedFolder> {
     try {
-      await mkdir(path, { recursive: true });
-      const same = (await realpath(path)) === (await realpath(source));
-      if (same || !(await isOurs(path))) {
+      const made = await mkdir(path, { recursive: true });
+      const [target, original] = [await realpath(path), await realpath(source)];
+      // Its files would be linked into itself.
+      const inside = target === original || target.startsWith(join(original, '/'));
+      if (inside || !(await isOurs(path))) {
+        if (made !== undefined) await rm(made, { recursive: true });
         throw new BookendError(
           'invalid-argument',
-          `${path} holds something else than a quantized model; name a folder that does not exist or is empty.`,
+          `${path} ${inside ? 'is part of the original model' : 'holds something else than a quantized model'}; name a folder that does not exist or is empty.`,
         );
       }
       await removeTemporaries(path);
