@@ -3,19 +3,25 @@ import { type OpDefinition, reject } from './op.ts';
 import { addOp } from './ops/add.ts';
 import { affineOp } from './ops/affine.ts';
 import { attentionOp } from './ops/attention.ts';
+import { attentionGradientOp } from './ops/attention-gradient.ts';
 import { broadcastOp } from './ops/broadcast.ts';
 import { castOp } from './ops/cast.ts';
 import { concatOp } from './ops/concat.ts';
 import { conv2dOp } from './ops/conv2d.ts';
+import { conv2dInputGradientOp } from './ops/conv2d-input-gradient.ts';
+import { conv2dWeightGradientOp } from './ops/conv2d-weight-gradient.ts';
 import { divOp } from './ops/div.ts';
 import { embeddingOp } from './ops/embedding.ts';
+import { embeddingGradientOp } from './ops/embedding-gradient.ts';
 import { erfOp } from './ops/erf.ts';
 import { expOp } from './ops/exp.ts';
 import { gegluOp } from './ops/geglu.ts';
 import { geluOp } from './ops/gelu.ts';
 import { geluTanhOp } from './ops/gelu-tanh.ts';
 import { groupNormOp } from './ops/group-norm.ts';
+import { groupNormGradientOp } from './ops/group-norm-gradient.ts';
 import { layerNormOp } from './ops/layer-norm.ts';
+import { layerNormGradientOp } from './ops/layer-norm-gradient.ts';
 import { linearOp } from './ops/linear.ts';
 import { matmulOp } from './ops/matmul.ts';
 import { mulOp } from './ops/mul.ts';
@@ -33,25 +39,32 @@ import { sumOp } from './ops/sum.ts';
 import { tanhOp } from './ops/tanh.ts';
 import { timestepEmbeddingOp } from './ops/timestep-embedding.ts';
 import { upsampleNearestOp } from './ops/upsample-nearest.ts';
+import { upsampleNearestGradientOp } from './ops/upsample-nearest-gradient.ts';
 
 /** Every op there is. A new op is one file of `ops/` and one entry here. */
 export const opTable = {
   add: addOp,
   affine: affineOp,
   attention: attentionOp,
+  attentionGradient: attentionGradientOp,
   broadcast: broadcastOp,
   cast: castOp,
   concat: concatOp,
   conv2d: conv2dOp,
+  conv2dInputGradient: conv2dInputGradientOp,
+  conv2dWeightGradient: conv2dWeightGradientOp,
   div: divOp,
   embedding: embeddingOp,
+  embeddingGradient: embeddingGradientOp,
   erf: erfOp,
   exp: expOp,
   geglu: gegluOp,
   gelu: geluOp,
   geluTanh: geluTanhOp,
   groupNorm: groupNormOp,
+  groupNormGradient: groupNormGradientOp,
   layerNorm: layerNormOp,
+  layerNormGradient: layerNormGradientOp,
   linear: linearOp,
   matmul: matmulOp,
   mul: mulOp,
@@ -69,6 +82,7 @@ export const opTable = {
   tanh: tanhOp,
   timestepEmbedding: timestepEmbeddingOp,
   upsampleNearest: upsampleNearestOp,
+  upsampleNearestGradient: upsampleNearestGradientOp,
 } as const satisfies Readonly<Record<string, OpDefinition>>;
 
 export type OpName = keyof typeof opTable;

@@ -20,8 +20,10 @@ const STAYS_F32: ReadonlySet<string> = new Set([
   'linear.weightScale',
   'groupNorm.gamma',
   'groupNorm.beta',
+  'groupNormGradient.gamma',
   'layerNorm.gamma',
   'layerNorm.beta',
+  'layerNormGradient.gamma',
   'timestepEmbedding.timestep',
 ]);
 

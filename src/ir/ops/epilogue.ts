@@ -1,11 +1,14 @@
 import type { DType } from '../../core/dtype.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { TensorType, Value } from '../graph.ts';
+import type { GraphBuilder } from '../graph-builder.ts';
 import { type NumericArray, reject } from '../op.ts';
 import { gelu, quickGelu, silu } from '../scalar-functions.ts';
+import { cast } from './cast.ts';
 import { gegluRows, halfOf } from './geglu.ts';
-import { product, requireFloating, requireSameDType, requireShape } from './rules.ts';
+import { product, refuseFused, requireFloating, requireSameDType, requireShape } from './rules.ts';
 import { type QuantizeAttribute, storedType } from './stored-type.ts';
+import { sum } from './sum.ts';
 
 /** What conv2d and linear can apply to a sum before it is stored. 'geglu' halves the channels. */
 export type Activation = 'none' | 'silu' | 'gelu' | 'quickGelu' | 'geglu';
@@ -117,4 +120,20 @@ export function applyEpilogue(
     out[i] *= outputScale;
   }
   return keepFloat ? [out, out] : [out];
+}
+
+/** Ends the gradient rule of a layer unless it has the form that models build it in. */
+export function requirePlain(
+  inputs: { readonly [K in 'skip' | keyof EpilogueInputs]?: Value },
+  { activation, outputScale }: EpilogueAttributes,
+): void {
+  const { skip, weightScale, rowBias, residual } = inputs;
+  const extended = skip ?? weightScale ?? rowBias ?? residual;
+  if (extended || activation !== 'none' || outputScale !== 1) refuseFused();
+}
+
+/** The gradient of a bias [O] from that of the output [..., O], summed in the bias's precision. */
+export function biasGradient(b: GraphBuilder, gradient: Value, bias: Value): Value {
+  const axes = gradient.shape.slice(0, -1).map((_, axis) => axis);
+  return sum(b, cast(b, gradient, bias.dtype), { axes });
 }

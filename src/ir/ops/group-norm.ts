@@ -3,9 +3,11 @@ import type { GraphBuilder } from '../graph-builder.ts';
 import { noFlops, type OpDefinition, reject } from '../op.ts';
 import { silu } from '../scalar-functions.ts';
 import { concatArrays } from './concat.ts';
+import { groupNormGradient } from './group-norm-gradient.ts';
 import { sourceChannels } from './linear.ts';
+import { normGroups } from './norm-groups.ts';
 import {
-  product,
+  refuseFused,
   requireFloating,
   requireMinimumRank,
   requireShape,
@@ -31,8 +33,8 @@ export type GroupNormAttributes = QuantizeAttribute & {
 
 /**
  * Group normalisation (arXiv 1803.08494) over channels-last data: mean and variance over a group's
- * channels and all positions, then gamma, beta and the fused activation. Its gradient is a backward
- * op that comes with training.
+ * channels and all positions, then gamma, beta and the fused activation. The gradient rule covers
+ * the plain form only: differentiate before fusing.
  */
 export const groupNormOp: OpDefinition<Inputs, GroupNormAttributes> = {
   name: 'groupNorm',
@@ -58,31 +60,8 @@ export const groupNormOp: OpDefinition<Inputs, GroupNormAttributes> = {
   },
   evaluate({ x, skip, gamma, beta }, { groups, eps, activation }) {
     const { shape, data } = skip ? concatArrays(x, skip, x.shape.length - 1) : x;
-    const batch = shape[0];
-    const channels = shape[shape.length - 1];
-    const positions = product(shape.slice(1, -1));
-    const perGroup = channels / groups;
     const out = new Float64Array(data.length);
-    for (let task = 0; task < batch * groups; task++) {
-      const start = Math.floor(task / groups) * positions * channels;
-      const firstChannel = (task % groups) * perGroup;
-      const each = (visit: (at: number, channel: number) => void) => {
-        for (let position = 0; position < positions; position++) {
-          for (let c = firstChannel; c < firstChannel + perGroup; c++) {
-            visit(start + position * channels + c, c);
-          }
-        }
-      };
-      const count = positions * perGroup;
-      let mean = 0;
-      each((at) => {
-        mean += data[at] / count;
-      });
-      let variance = 0;
-      each((at) => {
-        variance += (data[at] - mean) ** 2 / count;
-      });
-      const inverse = 1 / Math.sqrt(variance + eps);
+    for (const { mean, inverse, each } of normGroups({ shape, data }, { groups, eps })) {
       each((at, c) => {
         const y = (data[at] - mean) * inverse * gamma.data[c] + beta.data[c];
         out[at] = activation === 'silu' ? silu(y) : y;
@@ -91,7 +70,10 @@ export const groupNormOp: OpDefinition<Inputs, GroupNormAttributes> = {
     return [out];
   },
   flops: noFlops,
-  vjp: 'not-differentiable',
+  vjp(b, { x, skip, gamma }, _outputs, [gradient], { groups, eps, activation }) {
+    if (skip || activation !== 'none') refuseFused();
+    return groupNormGradient(b, { x, gamma, gradient }, { groups, eps });
+  },
 };
 
 /** Normalises x [batch, ..., C] in `groups` groups of channels; gamma and beta are [C]. */

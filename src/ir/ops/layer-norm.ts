@@ -1,6 +1,7 @@
 import type { Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { noFlops, type OpDefinition } from '../op.ts';
+import { layerNormGradient } from './layer-norm-gradient.ts';
 import { requireFloating, requireMinimumRank, requireShape } from './rules.ts';
 import { type QuantizeAttribute, storedType } from './stored-type.ts';
 
@@ -14,10 +15,7 @@ type Inputs = {
 };
 export type LayerNormAttributes = QuantizeAttribute & { readonly eps: number };
 
-/**
- * Layer normalisation (arXiv 1607.06450) over the last axis. Its gradient is a backward op that
- * comes with training.
- */
+/** Layer normalisation (arXiv 1607.06450) over the last axis. */
 export const layerNormOp: OpDefinition<Inputs, LayerNormAttributes> = {
   name: 'layerNorm',
   operands: { x: 'required', gamma: 'required', beta: 'required' },
@@ -45,7 +43,8 @@ export const layerNormOp: OpDefinition<Inputs, LayerNormAttributes> = {
     return [out];
   },
   flops: noFlops,
-  vjp: 'not-differentiable',
+  vjp: (b, { x, gamma }, _outputs, [gradient], { eps }) =>
+    layerNormGradient(b, { x, gamma, gradient }, { eps }),
 };
 
 export function layerNorm(

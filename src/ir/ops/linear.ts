@@ -1,17 +1,18 @@
 import type { TensorType, Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
-import { type OpDefinition, reject } from '../op.ts';
+import type { OpDefinition } from '../op.ts';
 import { concatArrays } from './concat.ts';
 import {
   applyEpilogue,
+  biasGradient,
   type EpilogueAttributes,
   type EpilogueInputs,
   inferEpilogue,
   inferFloatType,
   PLAIN_EPILOGUE,
+  requirePlain,
 } from './epilogue.ts';
 import { matmul } from './matmul.ts';
-import { permute } from './permute.ts';
 import { reshape } from './reshape.ts';
 import {
   product,
@@ -20,7 +21,6 @@ import {
   requireSameDType,
   requireShape,
 } from './rules.ts';
-import { sum } from './sum.ts';
 
 type Inputs = EpilogueInputs & {
   /** [batch, ..., I] */
@@ -81,20 +81,15 @@ export const linearOp: OpDefinition<Inputs, LinearAttributes> = {
   },
   flops: ({ x, weight }) => 2 * product(x.shape.slice(0, -1)) * product(weight.shape),
   vjp(b, inputs, _outputs, [gradient], attributes) {
+    requirePlain(inputs, attributes);
     const { x, weight, bias } = inputs;
-    const { skip, rowBias, residual, weightScale } = inputs;
-    if (skip || rowBias || residual || weightScale || attributes.activation !== 'none') {
-      reject('A fused linear has no gradient rule; differentiate before fusing.');
-    }
     const [outputs, inner] = weight.shape;
     const rows = product(x.shape.slice(0, -1));
     const flat = reshape(b, gradient, [rows, outputs]);
-    const xGradient = reshape(b, matmul(b, flat, weight), x.shape);
-    const weightGradient = matmul(b, permute(b, flat, [1, 0]), reshape(b, x, [rows, inner]));
     return {
-      x: xGradient,
-      weight: weightGradient,
-      ...(bias && { bias: sum(b, flat, { axes: [0] }) }),
+      x: reshape(b, matmul(b, flat, weight), x.shape),
+      weight: matmul(b, flat, reshape(b, x, [rows, inner]), { transposeA: true }),
+      ...(bias && { bias: biasGradient(b, gradient, bias) }),
     };
   },
 };

@@ -9,6 +9,9 @@ import type { Attributes, Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import type { NumericArray } from '../op.ts';
 import { flopsOf, type OpName, opTable } from '../op-table.ts';
+import { attentionGradient } from './attention-gradient.ts';
+import { conv2dInputGradient } from './conv2d-input-gradient.ts';
+import { conv2dWeightGradient } from './conv2d-weight-gradient.ts';
 import * as ops from './index.ts';
 
 interface GoldenArray {
@@ -20,7 +23,7 @@ interface GoldenCase {
   op: OpName;
   inputs: Record<string, GoldenArray>;
   attributes: Attributes;
-  output: GoldenArray;
+  outputs: GoldenArray[];
 }
 
 const GOLDEN = new URL('../../../test/golden/ops/ops.json', import.meta.url);
@@ -29,7 +32,7 @@ const cases: GoldenCase[] = JSON.parse(readFileSync(GOLDEN, 'utf8'));
 /** Ops that only move numbers or need no oracle; the tests below cover them. */
 const WITHOUT_ORACLE: readonly OpName[] = ['affine', 'broadcast', 'cast', 'observe', 'reshape'];
 
-for (const [i, { op, inputs, attributes, output }] of cases.entries()) {
+for (const [i, { op, inputs, attributes, outputs }] of cases.entries()) {
   test(`case ${i}: ${op} agrees with PyTorch`, async () => {
     const arrays = new Map<Value, NumericArray>();
     const graph = graphOf((b) => {
@@ -38,14 +41,18 @@ for (const [i, { op, inputs, attributes, output }] of cases.entries()) {
         values[name] = b.input(name, name === 'ids' ? 's32' : 'f32', shape);
         arrays.set(values[name], { shape, data: Float64Array.from(data) });
       }
-      return { y: b.applyAny(op, values, attributes)[0] };
+      return Object.fromEntries(b.applyAny(op, values, attributes).entries());
     });
-    const { y } = await interpret(graph, (value) => arrays.get(value)!);
-    assert.deepEqual(y.shape, output.shape);
+    const results = await interpret(graph, (value) => arrays.get(value)!);
+    assert.equal(Object.keys(results).length, outputs.length);
     const tolerance = op === 'timestepEmbedding' ? 1e-7 : 1e-9;
-    for (const [n, expected] of output.data.entries()) {
-      const allowed = tolerance * Math.max(1, Math.abs(expected));
-      assert.ok(Math.abs(y.data[n] - expected) <= allowed, `[${n}]: ${y.data[n]} ≠ ${expected}`);
+    for (const [index, output] of outputs.entries()) {
+      const { shape, data } = results[index];
+      assert.deepEqual(shape, output.shape);
+      for (const [n, expected] of output.data.entries()) {
+        const allowed = tolerance * Math.max(1, Math.abs(expected));
+        assert.ok(Math.abs(data[n] - expected) <= allowed, `[${n}]: ${data[n]} ≠ ${expected}`);
+      }
     }
   });
 }
@@ -96,6 +103,31 @@ test('flops count a multiply-add as two', () => {
     4 * 2 * 136 * 12,
     4 * 2 * 256 * 12,
     2 * 2 * 16 * 16 * 12,
+  ]);
+});
+
+test('gradients of convolution cost what it costs, those of attention five products', () => {
+  const graph = graphOf((b) => {
+    const x = b.input('x', 'f32', [2, 8, 8, 4]);
+    const weight = b.parameter('c', [6, 4, 3, 3]);
+    const y = ops.conv2d(b, x, weight, undefined, { padding: 1, stride: 2 });
+    const geometry = { stride: 2, padding: [1, 1, 1, 1] } as const;
+    const dx = conv2dInputGradient(b, y, weight, { ...geometry, height: 8, width: 8 });
+    const dw = conv2dWeightGradient(b, x, y, { ...geometry, kernelHeight: 3, kernelWidth: 3 });
+    const q = b.input('q', 'f32', [2, 16, 6]);
+    const all = { q, k: q, v: q, output: q, gradient: q };
+    const form = { heads: 3, scale: 1 };
+    const full = attentionGradient(b, all, { ...form, causal: false });
+    const causal = attentionGradient(b, all, { ...form, causal: true });
+    return { dx, dw, full: full.q, causal: causal.q };
+  });
+  const convolution = 2 * 2 * 16 * 6 * 4 * 9;
+  assert.deepEqual(graph.nodes.map(flopsOf), [
+    convolution,
+    convolution,
+    convolution,
+    10 * 2 * 256 * 6,
+    10 * 2 * 136 * 6,
   ]);
 });
 
@@ -157,6 +189,17 @@ const REFUSALS: Refusal[] = [
       ops.attention(b, value([1, 2, 6]), value([1, 3, 6]), value([1, 3, 6]), {
         heads: 2,
         causal: true,
+      }),
+  ],
+  [
+    'the gradient of a convolution does not fit its source',
+    /Operand gradient .* must be \[1, 3, 2, 4\]/,
+    ({ b, value }) =>
+      conv2dInputGradient(b, value([1, 2, 2, 4]), value([4, 8, 3, 3]), {
+        stride: 2,
+        padding: [1, 1, 1, 1],
+        height: 5,
+        width: 4,
       }),
   ],
   ['geglu has an odd number of channels', /even/, ({ b, value }) => ops.geglu(b, value([1, 5]))],

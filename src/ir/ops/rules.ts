@@ -1,4 +1,5 @@
 import type { DType } from '../../core/dtype.ts';
+import { BookendError } from '../../core/errors.ts';
 import { formatShape, type Shape } from '../../core/shape.ts';
 import type { TensorType } from '../graph.ts';
 import { reject } from '../op.ts';
@@ -58,6 +59,14 @@ export function requireWhole(
       maximum === Number.MAX_SAFE_INTEGER ? `at least ${minimum}` : `from ${minimum} to ${maximum}`;
     reject(`Attribute ${name} is ${value}; it must be a whole number ${range}.`);
   }
+}
+
+/** Ends the gradient rule of an op in a form that passes make of it. */
+export function refuseFused(): never {
+  throw new BookendError(
+    'unsupported',
+    'Its fused form has no gradient rule; differentiate the graph before fusing it.',
+  );
 }
 
 /** Counts a negative axis from the end. */

@@ -1,17 +1,16 @@
-import { BookendError } from '../../core/errors.ts';
+import type { Shape } from '../../core/shape.ts';
 import type { Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { type NumericArray, noFlops, type OpDefinition } from '../op.ts';
-import { reshape } from './reshape.ts';
-import { requireRank, requireWhole } from './rules.ts';
-import { sum } from './sum.ts';
+import { product, requireRank, requireWhole } from './rules.ts';
+import { upsampleNearestGradient } from './upsample-nearest-gradient.ts';
 
 type Inputs = { readonly x: Value };
 export type UpsampleAttributes = { readonly height: number; readonly width: number };
 
 /**
  * Nearest-neighbour resampling of [B, H, W, C] to a given size: output row y reads source row
- * ⌊y · H / height⌋. The gradient rule covers whole factors.
+ * ⌊y · H / height⌋.
  */
 export const upsampleNearestOp: OpDefinition<Inputs, UpsampleAttributes> = {
   name: 'upsampleNearest',
@@ -24,18 +23,9 @@ export const upsampleNearestOp: OpDefinition<Inputs, UpsampleAttributes> = {
   },
   evaluate: ({ x }, attributes) => [upsampleArray(x, attributes).data],
   flops: noFlops,
-  vjp(b, { x }, _outputs, [gradient], { height, width }) {
-    const [batch, fromHeight, fromWidth, channels] = x.shape;
-    if (height % fromHeight !== 0 || width % fromWidth !== 0) {
-      throw new BookendError(
-        'unsupported',
-        `Upsampling ${fromHeight}×${fromWidth} to ${height}×${width} has no gradient rule; use a whole factor.`,
-      );
-    }
-    const [down, right] = [height / fromHeight, width / fromWidth];
-    const blocks = reshape(b, gradient, [batch, fromHeight, down, fromWidth, right, channels]);
-    return { x: sum(b, blocks, { axes: [2, 4] }) };
-  },
+  vjp: (b, { x }, _outputs, [gradient]) => ({
+    x: upsampleNearestGradient(b, gradient, { height: x.shape[1], width: x.shape[2] }),
+  }),
 };
 
 /** Nearest-neighbour resampling of an array. */
@@ -43,16 +33,27 @@ export function upsampleArray(
   { shape, data }: NumericArray,
   { height, width }: UpsampleAttributes,
 ): NumericArray {
-  const [batch, fromHeight, fromWidth, channels] = shape;
-  const out = new Float64Array(batch * height * width * channels);
+  const channels = shape[3];
+  const resampled = [shape[0], height, width, channels];
+  const out = new Float64Array(product(resampled));
+  forEachResampledPixel(shape, resampled, (from, to) => {
+    out.set(data.subarray(from * channels, (from + 1) * channels), to * channels);
+  });
+  return { shape: resampled, data: out };
+}
+
+/** Calls `visit` for each pixel `to` of the resampled images and the source pixel it repeats. */
+export function forEachResampledPixel(
+  [, fromHeight, fromWidth]: Shape,
+  [batch, height, width]: Shape,
+  visit: (from: number, to: number) => void,
+): void {
   for (let pixel = 0; pixel < batch * height * width; pixel++) {
     const image = Math.floor(pixel / (height * width));
     const y = Math.floor(((Math.floor(pixel / width) % height) * fromHeight) / height);
     const x = Math.floor(((pixel % width) * fromWidth) / width);
-    const from = ((image * fromHeight + y) * fromWidth + x) * channels;
-    out.set(data.subarray(from, from + channels), pixel * channels);
+    visit((image * fromHeight + y) * fromWidth + x, pixel);
   }
-  return { shape: [batch, height, width, channels], data: out };
 }
 
 export function upsampleNearest(b: GraphBuilder, x: Value, attributes: UpsampleAttributes): Value {

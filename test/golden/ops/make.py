@@ -27,7 +27,7 @@ def case(op, inputs, attributes, output):
             "op": op,
             "inputs": {k: array(v) for k, v in inputs.items()},
             "attributes": attributes,
-            "output": array(output),
+            "outputs": [array(t) for t in (output if isinstance(output, tuple) else (output,))],
         }
     )
 
@@ -65,8 +65,8 @@ case("slice", {"x": a}, {"axis": 1, "start": 1, "length": 2}, a[:, 1:3])
 other = rand(2, 2, 4)
 case("concat", {"first": a, "second": other}, {"axis": 1}, torch.cat([a, other], 1))
 m = rand(2, 4, 5)
-case("matmul", {"a": a, "b": m}, {"transposeB": False}, a @ m)
-case("matmul", {"a": a, "b": m.mT.contiguous()}, {"transposeB": True}, a @ m)
+case("matmul", {"a": a, "b": m}, {"transposeA": False, "transposeB": False}, a @ m)
+case("matmul", {"a": a, "b": m.mT.contiguous()}, {"transposeA": False, "transposeB": True}, a @ m)
 
 plain = {"activation": "none", "outputScale": 1}
 weight, bias = rand(6, 4), rand(6)
@@ -156,6 +156,68 @@ for flip, shift in ((True, 0), (False, 1)):
         {"dim": 8, "flipSinToCos": flip, "freqShift": shift, "maxPeriod": 10000},
         torch.cat(parts, -1),
     )
+
+case("matmul", {"a": a.mT.contiguous(), "b": m}, {"transposeA": True, "transposeB": False}, a @ m)
+
+
+def gradients(compute, *operands):
+    """The output's random gradient, and that of each operand."""
+    operands = [t.detach().requires_grad_() for t in operands]
+    output = compute(*operands)
+    incoming = rand(*output.shape)
+    return incoming, output.detach(), torch.autograd.grad(output, operands, incoming)
+
+
+image, kernel = rand(2, 4, 5, 6), rand(3, 4, 3, 2)
+for stride, padding in ((1, [1, 1, 1, 1]), (2, [0, 1, 2, 0])):
+    top, bottom, left, right = padding
+    incoming, _, (dx, dw) = gradients(
+        lambda x, w: F.conv2d(F.pad(x, (left, right, top, bottom)), w, stride=stride), image, kernel
+    )
+    where = {"stride": stride, "padding": padding}
+    case(
+        "conv2dInputGradient",
+        {"gradient": last(incoming), "weight": kernel},
+        {**where, "height": 5, "width": 6},
+        last(dx),
+    )
+    case(
+        "conv2dWeightGradient",
+        {"x": last(image), "gradient": last(incoming)},
+        {**where, "kernelHeight": 3, "kernelWidth": 2},
+        dw,
+    )
+gamma, beta = rand(4), rand(4)
+incoming, _, (dx, *rest) = gradients(
+    lambda x, g, b: F.group_norm(x, 2, g, b, 1e-5), image, gamma, beta
+)
+case(
+    "groupNormGradient",
+    {"x": last(image), "gamma": gamma, "gradient": last(incoming)},
+    {"groups": 2, "eps": 1e-5},
+    (last(dx), *rest),
+)
+incoming, _, results = gradients(
+    lambda x, g, b: F.layer_norm(x, (4,), g, b, 1e-6), a, gamma, beta
+)
+case("layerNormGradient", {"x": a, "gamma": gamma, "gradient": incoming}, {"eps": 1e-6}, results)
+for n, m, causal in ((3, 5, False), (5, 5, True)):
+    q, k, v = rand(2, n, 8), rand(2, m, 8), rand(2, m, 8)
+    incoming, output, results = gradients(
+        lambda q, k, v: attend(q, k, v, 2, is_causal=causal, scale=0.4), q, k, v
+    )
+    case(
+        "attentionGradient",
+        {"q": q, "k": k, "v": v, "output": output, "gradient": incoming},
+        {"heads": 2, "scale": 0.4, "causal": causal},
+        results,
+    )
+incoming, _, (dtable,) = gradients(lambda t: F.embedding(ids, t), table)
+case("embeddingGradient", {"ids": ids, "gradient": incoming}, {"rows": 5}, dtable)
+incoming, _, (dx,) = gradients(
+    lambda x: F.interpolate(x, size=(8, 11), mode="nearest"), image
+)
+case("upsampleNearestGradient", {"gradient": last(incoming)}, {"height": 5, "width": 6}, last(dx))
 
 lines = ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases)
 pathlib.Path(__file__).with_name("ops.json").write_text(f"[\n{lines}\n]\n")
