@@ -39,6 +39,7 @@ interface BenchOptions {
   readonly size?: { readonly width: number; readonly height: number };
   readonly batch: number;
   readonly rounds: number;
+  readonly attentionScores: 'float' | 'int8';
   readonly threads?: number;
   readonly printProgram?: boolean;
   readonly json?: boolean;
@@ -73,6 +74,11 @@ export function addBenchCommand(program: Command): void {
     .option('--size <WxH>', "image size in pixels; default: the model's own", imageSize)
     .option('-b, --batch <b>', 'latents a step; guidance takes 2 an image', wholeNumber(1), 2)
     .option('-r, --rounds <n>', 'runs; medians are printed', wholeNumber(1), 5)
+    .addOption(
+      new Option('--attention-scores <type>', 'of INT8: what long self-attention multiplies in')
+        .choices(['float', 'int8'])
+        .default('float'),
+    )
     .option('--threads <n>', 'default: one per core', wholeNumber(1))
     .option('--print-program', 'print the compiled instructions')
     .option('--json', 'print one JSON object as the last line')
@@ -88,7 +94,7 @@ async function bench(options: BenchOptions): Promise<void> {
     ...size,
     tokens: 77,
   });
-  const passes = benchmarkPasses(precision);
+  const passes = benchmarkPasses(precision, options.attentionScores);
   const weights = subject.weights ?? syntheticWeights(runPasses(graph, passes).parameters);
   const interrupt = interruptSignal();
   try {

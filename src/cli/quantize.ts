@@ -29,6 +29,7 @@ interface QuantizeOptions {
   readonly observer?: ObserverSettings['method'];
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
+  readonly attentionScores?: 'float' | 'int8';
   readonly config?: string;
   readonly seed: number;
   readonly sensitivity: boolean;
@@ -72,6 +73,12 @@ export function addQuantizeCommand(program: Command): void {
     )
     .option('--include <patterns...>', 'layers, such as "down_blocks.*.resnets.*" (default: all)')
     .option('--exclude <patterns...>', 'layers to leave, besides those that the default leaves')
+    .addOption(
+      new Option(
+        '--attention-scores <type>',
+        'what long self-attention multiplies q and k in (default: float)',
+      ).choices(['float', 'int8']),
+    )
     .option('--config <file>', 'a JSON file with all of these and more')
     .option('--no-sensitivity', 'do not measure which steps INT8 harms, which precision auto needs')
     .optionsGroup('With which model:')
@@ -129,7 +136,7 @@ async function quantize(reference: string, options: QuantizeOptions): Promise<vo
 
 /** The file's config, or the default, with what the options say. */
 async function quantizationConfig(options: QuantizeOptions): Promise<QuantizationConfig> {
-  const { buckets, observer, include, exclude } = options;
+  const { buckets, observer, include, exclude, attentionScores } = options;
   const origin = options.config ?? 'the command line';
   const base =
     options.config === undefined
@@ -139,6 +146,7 @@ async function quantizationConfig(options: QuantizeOptions): Promise<Quantizatio
     ...base,
     ...(buckets !== undefined && { buckets }),
     ...(observer !== undefined && { observer: { ...base.observer, method: observer } }),
+    ...(attentionScores !== undefined && { attentionScores }),
     ...(include && { include }),
     ...(exclude && { exclude: [...base.exclude, ...exclude] }),
   };

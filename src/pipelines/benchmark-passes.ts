@@ -1,6 +1,11 @@
 import { inferencePasses, type Pass } from '../passes/index.ts';
+import { int8Scores } from '../passes/int8-scores.ts';
 import { type LayerParams, quantizeLayers } from '../passes/quantize-layers.ts';
-import { DEFAULT_QUANTIZATION, selectLayers } from '../quantization/config.ts';
+import {
+  DEFAULT_QUANTIZATION,
+  type QuantizationConfig,
+  selectLayers,
+} from '../quantization/config.ts';
 import type { Precision } from '../quantization/precision-schedule.ts';
 import { bestPrecision } from './cpu-precision.ts';
 import { inferencePrecision } from './request.ts';
@@ -24,7 +29,14 @@ const quantizeByDefault: Pass = {
  * What a graph goes through before its speed is measured. INT8 leaves what it does not quantize in
  * the CPU's best precision, as a run does; its results mean nothing.
  */
-export function benchmarkPasses(precision: Precision): readonly Pass[] {
+export function benchmarkPasses(
+  precision: Precision,
+  attentionScores: QuantizationConfig['attentionScores'] = 'float',
+): readonly Pass[] {
   if (precision !== 'int8') return inferencePasses(inferencePrecision(precision));
-  return [...inferencePasses(inferencePrecision(bestPrecision())), quantizeByDefault];
+  return [
+    ...inferencePasses(inferencePrecision(bestPrecision())),
+    quantizeByDefault,
+    ...(attentionScores === 'int8' ? [int8Scores] : []),
+  ];
 }

@@ -1,5 +1,7 @@
 import { BookendError } from '../core/errors.ts';
 import type { Graph } from '../ir/graph.ts';
+import { runPasses } from '../passes/index.ts';
+import { int8Scores } from '../passes/int8-scores.ts';
 import { quantizeLayers } from '../passes/quantize-layers.ts';
 import { parseQuantizedUNet, type QuantizedUNet } from '../quantization/quantized-model.ts';
 import { checkQuantizedUNet, quantizedWeights } from '../quantization/quantized-weights.ts';
@@ -49,11 +51,13 @@ export function stepGraph(graph: Graph): Graph {
 }
 
 /** One INT8 graph for each bucket; they differ in scalars alone and share all weights. */
-export function unetQuantizer({ buckets, layersAt }: QuantizedUNet): UNetQuantizer {
+export function unetQuantizer({ config, buckets, layersAt }: QuantizedUNet): UNetQuantizer {
+  const scores = config.attentionScores === 'int8' ? [int8Scores] : [];
   return {
     buckets: buckets.length,
     bucketAt: layersAt,
-    quantize: (graph, bucket) => quantizeLayers(buckets[bucket].layers).run(graph),
+    quantize: (graph, bucket) =>
+      runPasses(graph, [quantizeLayers(buckets[bucket].layers), ...scores]),
   };
 }
 

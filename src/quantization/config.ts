@@ -47,6 +47,11 @@ export interface QuantizationConfig {
   readonly observer: ObserverSettings;
   readonly rounding: 'nearest' | 'error-feedback';
   readonly biasCorrection: 'none' | 'analytic';
+  /**
+   * What self-attention over many tokens multiplies q and k in. `int8` needs a CPU with AVX-512 VNNI
+   * and BF16, and is quantized on the fly, without calibration.
+   */
+  readonly attentionScores: 'float' | 'int8';
 }
 
 /**
@@ -71,6 +76,7 @@ export const DEFAULT_QUANTIZATION: QuantizationConfig = {
   observer: { method: 'mse', momentum: 0.1, percentile: 99.99 },
   rounding: 'nearest',
   biasCorrection: 'analytic',
+  attentionScores: 'float',
 };
 
 const spec = z.strictObject({
@@ -96,6 +102,7 @@ const schema = z.strictObject({
   }),
   rounding: z.enum(['nearest', 'error-feedback']),
   biasCorrection: z.enum(['none', 'analytic']),
+  attentionScores: z.enum(['float', 'int8']),
 });
 
 /** The fields of a config that is written by hand: those left out are the default's. */
