@@ -42,10 +42,15 @@ export interface ModelCase {
 }
 
 export function modelFixtures(): ModelFixture[] {
-  const files = readdirSync(import.meta.dirname).filter((file) => file.endsWith('.json'));
+  return readFixtures(import.meta.dirname) as ModelFixture[];
+}
+
+/** The JSON files of a folder, with their names. */
+export function readFixtures(folder: string): { readonly name: string }[] {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
   return files.map((file) => ({
     name: file.replace('.json', ''),
-    ...JSON.parse(readFileSync(`${import.meta.dirname}/${file}`, 'utf8')),
+    ...JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')),
   }));
 }
 
@@ -74,46 +79,56 @@ export function fixtureParameters({ model, config }: ModelFixture): ParameterSha
   }
 }
 
-export function fixtureCases(fixture: ModelFixture): ModelCase[] {
-  const { name, size, config } = fixture;
-  switch (fixture.model) {
+/** What says which graph to build and what to feed it. */
+export type ModelProblem = Pick<ModelFixture, 'name' | 'model' | 'config' | 'size' | 'timesteps'>;
+
+/** The graphs of a model: one, or the encoder and the decoder. */
+export function fixtureGraphs({ model, config, size }: ModelProblem): Graph[] {
+  switch (model) {
     case 'unet-2d-condition':
-      return [
-        modelCase(fixture, buildUNet2DConditionModel(parseUNet2DConditionConfig(config), size)),
-      ];
+      return [buildUNet2DConditionModel(parseUNet2DConditionConfig(config), size)];
     case 'unet-2d':
-      return [modelCase(fixture, buildUNet2DModel(parseUNet2DConfig(config), size))];
+      return [buildUNet2DModel(parseUNet2DConfig(config), size)];
     case 'autoencoder-kl': {
       const vae = parseAutoencoderKLConfig(config);
       const [height, width] = [size.height * vae.downscale, size.width * vae.downscale];
       const encoder = buildAutoencoderKLEncoder(vae, { batch: size.batch, height, width });
-      const decoder = buildAutoencoderKLDecoder(vae, size);
-      return [modelCase(fixture, encoder), modelCase(fixture, decoder)];
+      return [encoder, buildAutoencoderKLDecoder(vae, size)];
     }
-    case 'clip-text-model': {
-      const text = parseCLIPTextConfig(config);
-      const { lastHiddenState, penultimate } = fixtureOutputs(fixture);
-      return [lastHiddenState, penultimate].map((expected, clipSkip) => {
-        const graph = buildCLIPTextModel(text, { ...size, clipSkip });
-        const inputIds = hashedIds('inputIds', graph.inputs.inputIds.shape, text.vocabSize);
-        const outputs = { lastHiddenState: expected };
-        return { name: `${name}, clipSkip ${clipSkip}`, graph, inputs: { inputIds }, outputs };
-      });
-    }
+    case 'clip-text-model':
+      return [buildCLIPTextModel(parseCLIPTextConfig(config), size)];
   }
 }
 
-function modelCase(fixture: ModelFixture, graph: Graph): ModelCase {
+/** The inputs that make.py hashed or, for timesteps, wrote down. */
+export function fixtureInputs(
+  { model, config, timesteps }: ModelProblem,
+  graph: Graph,
+): Record<string, Tensor> {
   const inputs = Object.entries(graph.inputs).map(([key, { shape }]) => {
-    return [key, key === 'timestep' ? f32(shape, fixture.timesteps) : hashedInput(key, shape)];
+    if (key === 'timestep') return [key, f32(shape, timesteps)];
+    if (model !== 'clip-text-model') return [key, hashedInput(key, shape)];
+    return [key, hashedIds(key, shape, parseCLIPTextConfig(config).vocabSize)];
   });
-  const expected = Object.entries(fixtureOutputs(fixture)).filter(([key]) => key in graph.outputs);
-  return {
-    name: `${fixture.name}, ${graph.name}`,
-    graph,
-    inputs: Object.fromEntries(inputs),
-    outputs: Object.fromEntries(expected),
-  };
+  return Object.fromEntries(inputs);
+}
+
+export function fixtureCases(fixture: ModelFixture): ModelCase[] {
+  const outputs = fixtureOutputs(fixture);
+  const cases = fixtureGraphs(fixture).map((graph) => {
+    const expected = Object.entries(outputs).filter(([key]) => key in graph.outputs);
+    return modelCase(fixture, graph, Object.fromEntries(expected));
+  });
+  if (fixture.model !== 'clip-text-model') return cases;
+  const config = parseCLIPTextConfig(fixture.config);
+  const skipping = buildCLIPTextModel(config, { ...fixture.size, clipSkip: 1 });
+  const penultimate = modelCase(fixture, skipping, { lastHiddenState: outputs.penultimate });
+  return [...cases, { ...penultimate, name: `${penultimate.name}, clipSkip 1` }];
+}
+
+function modelCase(fixture: ModelFixture, graph: Graph, outputs: ModelCase['outputs']): ModelCase {
+  const inputs = fixtureInputs(fixture, graph);
+  return { name: `${fixture.name}, ${graph.name}`, graph, inputs, outputs };
 }
 
 function fixtureOutputs(fixture: ModelFixture): Record<string, Tensor> {
