@@ -7,8 +7,13 @@
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import type { Instruction } from '../src/compiler/instructions.ts';
-import { median, syntheticInputs } from '../src/evaluation/benchmark.ts';
+import {
+  floorOf,
+  median,
+  probeCeilings,
+  productFlops,
+  syntheticInputs,
+} from '../src/evaluation/benchmark.ts';
 import { syntheticWeights } from '../src/evaluation/synthetic-weights.ts';
 import {
   type BuiltInConfigurationName,
@@ -17,7 +22,6 @@ import {
 import { buildUNet2DConditionModel } from '../src/models/unet-2d-condition.ts';
 import { type Pass, runPasses } from '../src/passes/index.ts';
 import { benchmarkPasses } from '../src/pipelines/benchmark-passes.ts';
-import { measureCeiling } from '../src/runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../src/runtime/native/cpu.ts';
 import { peakMemory } from '../src/runtime/native/memory.ts';
 import { nativeBackend } from '../src/runtime/native/native-backend.ts';
@@ -48,19 +52,6 @@ const parameters = Object.values(contenders).flatMap((passes) => [
 const weights = syntheticWeights(new Map(parameters));
 const inputs = syntheticInputs(graph);
 
-const probe = async () => ({
-  bf16: await measureCeiling('bf16', { ...options, seconds: 0.1 }),
-  u8: await measureCeiling('u8', { ...options, seconds: 0.1 }),
-});
-
-/** Seconds at the ceilings: products of u8 at one, all others at the other. */
-function floorOf(instructions: readonly Instruction[], ceilings: { bf16: number; u8: number }) {
-  return instructions.reduce((sum, { flops, fields }) => {
-    const isU8 = 'input' in fields && fields.input === 'u8';
-    return sum + flops / (isU8 ? ceilings.u8 : ceilings.bf16);
-  }, 0);
-}
-
 interface Runner {
   readonly name: string;
   readonly executable: NativeExecutable;
@@ -76,11 +67,12 @@ for (const [name, passes] of Object.entries(contenders)) {
 }
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const { name, executable, seconds, fractions } of runners) {
-    const ceilings = await probe();
+    const products = productFlops(executable.program.instructions);
+    const ceilings = await probeCeilings(products, options);
     const start = performance.now();
     await executable.run(inputs);
     seconds.push((performance.now() - start) / 1000);
-    fractions.push(floorOf(executable.program.instructions, ceilings) / seconds[round]);
+    fractions.push(floorOf(products, ceilings) / seconds[round]);
     process.stderr.write(`${round + 1}/${values.rounds} ${name}: ${seconds[round].toFixed(3)} s\n`);
   }
 }
