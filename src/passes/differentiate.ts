@@ -32,6 +32,11 @@ export function gradientName(name: string): string {
   return `gradient:${name}`;
 }
 
+/** Whether an output of a differentiated graph is a gradient. */
+export function isGradientName(output: string): boolean {
+  return output.startsWith(gradientName(''));
+}
+
 /** The name of the graph input that takes the gradient of an output. */
 export function outputGradientName(name: string): string {
   return `outputGradient:${name}`;
