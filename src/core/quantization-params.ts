@@ -45,6 +45,7 @@ export function dequantizeCode(q: number, { scale, zeroPoint }: QuantizationPara
   return (q - zeroPoint) * scale;
 }
 
-function roundToEven(x: number): number {
+/** To the nearest whole number, ties to the even one. */
+export function roundToEven(x: number): number {
   return x < 0 ? -roundHalfEven(-x) : roundHalfEven(x);
 }

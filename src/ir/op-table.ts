@@ -15,6 +15,9 @@ import { embeddingOp } from './ops/embedding.ts';
 import { embeddingGradientOp } from './ops/embedding-gradient.ts';
 import { erfOp } from './ops/erf.ts';
 import { expOp } from './ops/exp.ts';
+import { fakeQuantizeOp } from './ops/fake-quantize.ts';
+import { fakeQuantizeGradientOp } from './ops/fake-quantize-gradient.ts';
+import { fakeQuantizeScaleGradientOp } from './ops/fake-quantize-scale-gradient.ts';
 import { gegluOp } from './ops/geglu.ts';
 import { geluOp } from './ops/gelu.ts';
 import { geluTanhOp } from './ops/gelu-tanh.ts';
@@ -58,6 +61,9 @@ export const opTable = {
   embeddingGradient: embeddingGradientOp,
   erf: erfOp,
   exp: expOp,
+  fakeQuantize: fakeQuantizeOp,
+  fakeQuantizeGradient: fakeQuantizeGradientOp,
+  fakeQuantizeScaleGradient: fakeQuantizeScaleGradientOp,
   geglu: gegluOp,
   gelu: geluOp,
   geluTanh: geluTanhOp,

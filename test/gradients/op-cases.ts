@@ -147,6 +147,16 @@ export const OP_CASES: Partial<Record<OpName, Readonly<Record<string, BuildCase>
   },
   erf: { plain: unary(ops.erf) },
   exp: { plain: unary(ops.exp) },
+  fakeQuantize: {
+    'beyond the codes, where the gradient is a true one': (b, p) => {
+      const steps = ops.affine(b, p('scale', [2]), { scale: 0.001, offset: 0.002 });
+      return ops.fakeQuantize(
+        b,
+        { x: p('x', [2, 3, 4]), scale: steps },
+        { lowest: -1, highest: 2 },
+      );
+    },
+  },
   geglu: { plain: unary(ops.geglu) },
   gelu: { plain: unary(ops.gelu) },
   geluTanh: { plain: unary(ops.geluTanh) },
@@ -203,6 +213,8 @@ export const WITHOUT_GRADIENT: Partial<Record<OpName, string>> = {
   conv2dInputGradient: FIRST_DERIVATIVES_ONLY,
   conv2dWeightGradient: FIRST_DERIVATIVES_ONLY,
   embeddingGradient: FIRST_DERIVATIVES_ONLY,
+  fakeQuantizeGradient: FIRST_DERIVATIVES_ONLY,
+  fakeQuantizeScaleGradient: FIRST_DERIVATIVES_ONLY,
   groupNormGradient: FIRST_DERIVATIVES_ONLY,
   layerNormGradient: FIRST_DERIVATIVES_ONLY,
   observe: 'statistics for calibration, which no loss reads',

@@ -10,6 +10,7 @@ export { div } from './div.ts';
 export { embedding } from './embedding.ts';
 export { erf } from './erf.ts';
 export { exp } from './exp.ts';
+export { fakeQuantize } from './fake-quantize.ts';
 export { geglu } from './geglu.ts';
 export { gelu } from './gelu.ts';
 export { geluTanh } from './gelu-tanh.ts';
