@@ -1,0 +1,47 @@
+import { BookendError } from '../core/errors.ts';
+
+/** Float32 numbers by parameter path: parameters, their gradients, or an optimizer's state. */
+export type NamedArrays = ReadonlyMap<string, Float32Array>;
+
+/** Zeros under the same names and of the same lengths. */
+export function zerosLike(arrays: NamedArrays): Map<string, Float32Array> {
+  return new Map([...arrays].map(([name, { length }]) => [name, new Float32Array(length)]));
+}
+
+/** A copy that shares nothing with `arrays`. */
+export function copyOf(arrays: NamedArrays): Map<string, Float32Array> {
+  return new Map([...arrays].map(([name, data]) => [name, data.slice()]));
+}
+
+/**
+ * The array `name` of `arrays`, which stands beside another of `length` numbers.
+ *
+ * @param what the arrays in words, for the message
+ * @throws BookendError `invalid-argument` where it is missing or of another length
+ */
+export function counterpart(
+  what: string,
+  arrays: NamedArrays,
+  name: string,
+  length: number,
+): Float32Array {
+  const found = arrays.get(name);
+  if (found?.length === length) return found;
+  const there = found ? `${found.length} numbers` : 'nothing';
+  throw new BookendError(
+    'invalid-argument',
+    `The ${what} have ${there} for ${name}, which has ${length}; pass those of the same model.`,
+  );
+}
+
+/** @throws BookendError `invalid-argument` where the two do not have the same names and lengths */
+export function requireSameNames(what: string, arrays: NamedArrays, like: NamedArrays): void {
+  for (const [name, { length }] of like) counterpart(what, arrays, name, length);
+  for (const name of arrays.keys()) {
+    if (like.has(name)) continue;
+    throw new BookendError(
+      'invalid-argument',
+      `The ${what} have ${name}, which is not among the ${like.size} parameters; pass those of the same model.`,
+    );
+  }
+}
