@@ -19,7 +19,7 @@ export interface TimestepBucket {
 
 /** How a quantized model was made, for people and for making it again. */
 export interface QuantizationOrigin {
-  readonly method: 'ptq';
+  readonly method: 'ptq' | 'qat';
   /** Denoising runs that calibration learned from. */
   readonly samples: number;
   readonly steps: number;
@@ -82,7 +82,7 @@ const schema = z.strictObject({
   version: z.literal(QUANTIZATION_VERSION),
   config: z.unknown(),
   origin: z.strictObject({
-    method: z.literal('ptq'),
+    method: z.enum(['ptq', 'qat']),
     samples: z.int().min(0),
     steps: z.int().min(0),
     guidanceScale: z.number(),
