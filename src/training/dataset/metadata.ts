@@ -1,0 +1,74 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import { BookendError } from '../../core/errors.ts';
+import { readWhole } from '../../io/read-file.ts';
+
+/** One sample: an image and what it shows. */
+export interface CaptionedImage {
+  /** Path relative to the data set's folder, with slashes. */
+  readonly name: string;
+  /** Without white space at its ends; may be empty. */
+  readonly caption: string;
+}
+
+const MAX_BYTES = 256_000_000;
+export const MAX_CAPTION_BYTES = 65_536;
+
+const entry = z.object({
+  file_name: z.string().min(1).max(1000),
+  text: z.string().max(MAX_CAPTION_BYTES),
+});
+
+/**
+ * Reads a `metadata.jsonl`: one JSON object a line, with `file_name` and `text`; other fields and
+ * empty lines are passed over. File names are relative to the folder that holds it.
+ *
+ * @param shown the path for messages
+ * @throws BookendError `invalid-argument`, with the line, for anything else
+ */
+export async function readMetadata(path: string, shown: string): Promise<CaptionedImage[]> {
+  const text = await readUtf8(path, MAX_BYTES);
+  const samples: CaptionedImage[] = [];
+  for (const [i, line] of text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .entries()) {
+    if (line.trim() === '') continue;
+    const found = entry.safeParse(parseJson(line));
+    if (!found.success || !isPlainPath(found.data.file_name)) {
+      throw new BookendError(
+        'invalid-argument',
+        `Line ${i + 1} of ${shown} is ${JSON.stringify(line.trim().slice(0, 120))}; it must be a JSON object with file_name, a path inside the folder, and text, a caption.`,
+      );
+    }
+    samples.push({ name: found.data.file_name, caption: found.data.text.trim() });
+  }
+  return samples;
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    // Not valid for the schema either, which says it better.
+    return undefined;
+  }
+}
+
+/** Relative, with slashes, and without a part that goes up. */
+function isPlainPath(name: string): boolean {
+  const parts = name.split('/');
+  return !/[\\\0]|^[A-Za-z]:/.test(name) && parts.every((part) => !['', '.', '..'].includes(part));
+}
+
+/**
+ * A text file without its byte order mark.
+ *
+ * @throws BookendError `not-found`, `io`; `invalid-argument` for one larger than `maxBytes` or not
+ * in UTF-8
+ */
+export async function readUtf8(path: string, maxBytes: number): Promise<string> {
+  const bytes = await readWhole(path, maxBytes, 'invalid-argument');
+  if (isUtf8(bytes)) return bytes.toString('utf8').replace(/^\uFEFF/, '');
+  throw new BookendError('invalid-argument', `${path} is not text in UTF-8; convert it.`);
+}
