@@ -190,6 +190,9 @@ Napi::Value plan_packing_js(const Napi::CallbackInfo& info) {
 
 Napi::Value pack_weights_js(const Napi::CallbackInfo& info) {
   PackingPlan plan = plan_argument(info);
+  if (plan.problem.weight_form == WeightForm::plain) {
+    fail(info.Env(), "Weights with a weightView are packed whenever the convolution runs.");
+  }
   const auto count = static_cast<std::size_t>(plan.problem.out_channels * plan.problem.depth());
   const Fields source = source_fields(info[2]);
   const DType dtype = source.dtype("dtype");

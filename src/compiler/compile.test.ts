@@ -3,18 +3,10 @@ import { test } from 'node:test';
 import { BookendError } from '../core/errors.ts';
 import type { Value } from '../ir/graph.ts';
 import { GraphBuilder } from '../ir/graph-builder.ts';
-import {
-  add,
-  attention,
-  cast,
-  embedding,
-  linear,
-  matmul,
-  reshape,
-  silu,
-  slice,
-} from '../ir/ops/index.ts';
+import { embeddingGradient } from '../ir/ops/embedding-gradient.ts';
+import { add, attention, cast, embedding, linear, reshape, silu, slice } from '../ir/ops/index.ts';
 import { compile } from './compile.ts';
+import type { Conv2dFields } from './instructions.ts';
 import { nearestRuns } from './lower-copies.ts';
 import { arenaOffset, type Program, printProgram } from './program.ts';
 
@@ -101,25 +93,26 @@ test('an op without a native kernel is an error that names it', () => {
   assert.throws(
     () =>
       compiled((b) => {
-        const x = b.input('x', 'f32', [4, 4]);
-        return b.scope('up', () => matmul(b, x, x));
+        const ids = b.input('ids', 's32', [4]);
+        const gradient = b.input('gradient', 'f32', [4, 8]);
+        return b.scope('up', () => embeddingGradient(b, ids, gradient, { rows: 9 }));
       }),
     (error) =>
       error instanceof BookendError &&
       error.code === 'unsupported' &&
-      error.message.includes('matmul in example.up'),
+      error.message.includes('embeddingGradient in example.up'),
   );
 });
 
-test('weights that are computed are refused', () => {
-  assert.throws(
-    () =>
-      compiled((b) => {
-        const x = b.input('x', 'f32', [4, 4]);
-        return linear(b, x, silu(b, x));
-      }),
-    (error) => error instanceof BookendError && error.code === 'unsupported',
-  );
+test('weights that are computed are packed where they are read', () => {
+  const { instructions } = compiled((b) => {
+    const x = b.input('x', 'f32', [4, 4]);
+    return linear(b, x, silu(b, x));
+  });
+  const layer = instructions.at(-1)!;
+  assert.equal(layer.op, 'conv2d');
+  assert.deepEqual((layer.fields as Conv2dFields).weightView, [0, 4, 1, 1, 1]);
+  assert.ok('storage' in layer.operands.weights);
 });
 
 test('a printed program says what runs where', () => {

@@ -71,6 +71,17 @@ export interface Conv2dFields extends QuantizeFields {
   hasResidual: boolean;
   activation: 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'geglu';
   outputScale: number;
+  /** n: n − 1 zeros stand between any two pixels of the source; 1 unless given. */
+  insertion?: number;
+  /** From one image, line and pixel of x to the next, where x is not dense. */
+  xStrides?: [image: number, line: number, pixel: number];
+  /**
+   * Of weights that are not packed beforehand, since they are computed or change: where the first
+   * one lies, and the strides of output, channel, row and column of the kernel.
+   */
+  weightView?: [offset: number, output: number, channel: number, row: number, column: number];
+  /** Of such weights: whether the kernel is turned around, last tap first. */
+  turned?: boolean;
 }
 
 export interface AttentionFields extends QuantizeFields {

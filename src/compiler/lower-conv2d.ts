@@ -71,7 +71,7 @@ export function lowerLinear(node: NodeOf<'linear'>, lowering: Lowering): void {
 }
 
 function emitLayer(node: Layer, lowering: Lowering, geometry: Geometry): void {
-  const { x, skip, weight, weightScale, bias, rowBias, residual } = node.inputs;
+  const { x, skip, weightScale, bias, rowBias, residual } = node.inputs;
   const { float, quantized } = results(node);
   const fields: Conv2dFields = {
     ...geometry,
@@ -86,12 +86,11 @@ function emitLayer(node: Layer, lowering: Lowering, geometry: Geometry): void {
     activation: node.attributes.activation,
     outputScale: node.attributes.outputScale,
   };
-  const path = lowering.parameterPath(node, 'weight', weight);
-  const packed: Place = { weight: { kind: 'packed', path, fields } };
-  lowering.emit(node, 'conv2d', fields, {
+  const weights = placeWeights(node, lowering, fields);
+  lowering.emit(node, 'conv2d', weights.fields, {
     x: lowering.place(x),
     skip: skip && lowering.place(skip),
-    weights: packed,
+    weights: weights.place,
     weightScale: weightScale && lowering.asF32(node, weightScale),
     bias: bias && lowering.asF32(node, bias),
     rowBias: rowBias && lowering.asF32(node, rowBias),
@@ -99,6 +98,24 @@ function emitLayer(node: Layer, lowering: Lowering, geometry: Geometry): void {
     out: float && lowering.allocate(float),
     quantized: quantized && lowering.allocate(quantized),
   });
+}
+
+/** Parameters are packed once; floating-point weights that are computed, whenever the layer runs. */
+function placeWeights(
+  node: Layer,
+  lowering: Lowering,
+  fields: Conv2dFields,
+): { place: Place; fields: Conv2dFields } {
+  const { x, weight } = node.inputs;
+  const place = lowering.place(weight);
+  if ('storage' in place && x.dtype !== 'u8') {
+    const [, inner, kernelHeight = 1, kernelWidth = 1] = weight.shape;
+    const taps = kernelHeight * kernelWidth;
+    const weightView: Conv2dFields['weightView'] = [0, inner * taps, taps, kernelWidth, 1];
+    return { place, fields: { ...fields, weightView, turned: false } };
+  }
+  const path = lowering.parameterPath(node, 'weight', weight);
+  return { place: { weight: { kind: 'packed', path, fields } }, fields };
 }
 
 function results({ outputs }: Layer) {

@@ -1,4 +1,4 @@
-import { byteSize } from '../core/dtype.ts';
+import { byteSize, type DType } from '../core/dtype.ts';
 import type { Shape } from '../core/shape.ts';
 import type { Node, TensorType } from '../ir/graph.ts';
 import type { NodeOf } from '../ir/op-table.ts';
@@ -10,7 +10,7 @@ import type { Lowering } from './lowering.ts';
 
 const COPY_AXES = 6;
 
-interface Copy {
+export interface Copy {
   readonly extent: Shape;
   readonly xStride: readonly number[];
   readonly outStride: readonly number[];
@@ -18,11 +18,12 @@ interface Copy {
   readonly outOffset?: number;
 }
 
-function emitCopy(
+export function emitCopy(
   node: Node,
   lowering: Lowering,
   operands: { x: Place; out: Place },
   { extent, xStride, outStride, xOffset = 0, outOffset = 0 }: Copy,
+  type: DType = node.outputs[0].dtype,
 ): void {
   const loops = collapseAxes({ extent, strides: [xStride, outStride] }, COPY_AXES, node.op);
   const fields = {
@@ -31,7 +32,7 @@ function emitCopy(
     outStride: [...loops.strides[1]],
     xOffset,
     outOffset,
-    type: node.outputs[0].dtype,
+    type,
   };
   lowering.emit(node, 'copy', fields, operands);
 }

@@ -18,6 +18,11 @@ import { lowerAffine, lowerBinary, lowerCast, lowerRows, lowerUnary } from './lo
 import { lowerEmbedding, lowerTimestepEmbedding } from './lower-embedding.ts';
 import { lowerGroupNorm, lowerLayerNorm } from './lower-norms.ts';
 import { lowerObserve } from './lower-observe.ts';
+import {
+  lowerConv2dInputGradient,
+  lowerConv2dWeightGradient,
+  lowerMatmul,
+} from './lower-products.ts';
 import { castFields, Lowering } from './lowering.ts';
 
 type Rule<K extends OpName> = (node: NodeOf<K>, lowering: Lowering) => void;
@@ -32,8 +37,8 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   cast: lowerCast,
   concat: lowerConcat,
   conv2d: lowerConv2d,
-  conv2dInputGradient: 'no-kernel',
-  conv2dWeightGradient: 'no-kernel',
+  conv2dInputGradient: lowerConv2dInputGradient,
+  conv2dWeightGradient: lowerConv2dWeightGradient,
   div: lowerBinary,
   embedding: lowerEmbedding,
   embeddingGradient: 'no-kernel',
@@ -50,7 +55,7 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   layerNorm: lowerLayerNorm,
   layerNormGradient: 'no-kernel',
   linear: lowerLinear,
-  matmul: 'no-kernel',
+  matmul: lowerMatmul,
   mul: lowerBinary,
   observe: lowerObserve,
   pad: lowerPad,

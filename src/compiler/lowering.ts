@@ -4,6 +4,7 @@ import { elementCount } from '../core/shape.ts';
 import type { Graph, Node, TensorType, Value } from '../ir/graph.ts';
 import { flopsOf, isOp } from '../ir/op-table.ts';
 import type {
+  Conv2dFields,
   Instruction,
   InstructionFields,
   NativeOp,
@@ -119,7 +120,7 @@ export class Lowering {
     const present = Object.entries(operands).filter(
       (entry): entry is [string, Place] => entry[1] !== undefined,
     );
-    const flops = node && (op === 'conv2d' || op === 'attention') ? flopsOf(node) : 0;
+    const flops = productFlops(node, op, fields);
     this.instructions.push({ op, fields, operands: Object.fromEntries(present), node, flops });
   }
 
@@ -134,6 +135,28 @@ export class Lowering {
     readers.add(reader);
     this.#readers.set(value, readers);
   }
+}
+
+/** Of the products that an instruction computes; a gradient is several instructions of one node. */
+function productFlops(
+  node: Node | undefined,
+  op: NativeOp,
+  fields: InstructionFields[NativeOp],
+): number {
+  if (op === 'attention' && node) return flopsOf(node);
+  if (op !== 'conv2d') return 0;
+  const p = fields as Conv2dFields;
+  const depth = (p.channels + p.skipChannels) * p.kernelHeight * p.kernelWidth;
+  return 2 * p.batch * p.outHeight * p.outWidth * p.outChannels * depth;
+}
+
+/** The place `elements` further on. */
+export function offsetPlace(
+  place: Extract<Place, { storage: Storage }>,
+  elements: number,
+  dtype: DType,
+): Place {
+  return { ...place, byteOffset: place.byteOffset + elements * byteSize(dtype) };
 }
 
 /** The fields that say how a result is stored as u8, if it is. */

@@ -53,6 +53,12 @@ const char* refuse_conv2d(const Conv2dProblem& problem) {
   if (problem.upsample != 1 && problem.upsample != 2) {
     return "convolution upsamples by 1 or 2";
   }
+  if (problem.insertion < 1 || (problem.insertion > 1 && problem.upsample > 1)) {
+    return "convolution inserts zeros or repeats pixels, not both";
+  }
+  if (problem.weight_form == WeightForm::plain && problem.input == DType::u8) {
+    return "convolution of u8 takes packed weights alone";
+  }
   constexpr std::int64_t kLargestProduct = 255 * 128, kLargestSum = 0x7fffffff;
   if (problem.input == DType::u8 && problem.depth() > kLargestSum / kLargestProduct) {
     return "convolution of u8 sums at most 65793 products, or 32 bits might overflow";

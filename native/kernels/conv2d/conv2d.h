@@ -13,7 +13,7 @@ namespace bookend {
 struct Conv2dOperands {
   const void* x;              // [batch, height, width, channels]
   const void* skip;           // [batch, height, width, skip_channels]: second half of a concatenation
-  const void* weights;        // packed by the chosen kernel
+  const void* weights;        // packed by the chosen kernel, or plain as `WeightView` says
   const float* weight_scale;  // [out_channels]: a real weight is the s8 one times this
   const float* bias;          // [out_channels], in the order of the unpacked weights
   const float* row_bias;      // [batch, out_channels]: the time embedding
@@ -25,6 +25,22 @@ struct Conv2dOperands {
 // Which of `out` and `quantized` are written.
 enum class Store : std::uint8_t { floating, quantized, both };
 
+// Where weights that are packed while the kernel runs lie: element (output, channel, row, column)
+// is weights[offset + output * output_stride + ...]. So gradients read them transposed and turned
+// around, and products of two computed matrices are convolutions too.
+struct WeightView {
+  std::int64_t offset = 0;
+  std::int64_t output = 0, channel = 0, row = 0, column = 0;  // strides in elements, maybe negative
+};
+
+// How far apart the pixels of x lie, in elements. Channels of a pixel are always neighbours; pixels
+// may overlap.
+struct SourceStrides {
+  std::int64_t image, line, pixel;
+};
+
+enum class WeightForm : std::uint8_t { packed, plain };
+
 struct Conv2dProblem {
   using Operands = Conv2dOperands;
 
@@ -35,6 +51,10 @@ struct Conv2dProblem {
   int stride = 1;
   int pad_top = 0, pad_left = 0;  // bottom and right padding follow from out_height, out_width
   int upsample = 1;               // 2: the source is read through nearest-neighbour upsampling
+  int insertion = 1;              // n: n - 1 zeros stand between any two pixels of the source
+  SourceStrides x_strides{};      // all 0 where x is dense
+  WeightForm weight_form = WeightForm::packed;
+  WeightView view{};              // of plain weights, whose type is `input`
   DType input = DType::f32;       // of x and skip; weights are packed in the same type, s8 for u8
   DType output = DType::f32;      // of out and residual: f32 or bf16
   bool has_bias = false, has_row_bias = false, has_residual = false;
@@ -53,6 +73,17 @@ struct Conv2dProblem {
   }
   std::int64_t depth() const { return (channels + skip_channels) * kernel_height * kernel_width; }
   std::int64_t rows() const { return batch * out_height * out_width; }
+  // Extents as the windows see them.
+  std::int64_t seen_height() const { return seen(height); }
+  std::int64_t seen_width() const { return seen(width); }
+  SourceStrides dense_strides(std::int64_t pixel) const {
+    return {height * width * pixel, width * pixel, pixel};
+  }
+
+ private:
+  std::int64_t seen(std::int64_t extent) const {
+    return upsample == 2 ? extent * 2 : (extent - 1) * insertion + 1;
+  }
 };
 
 struct Conv2dKernel : Kernel<Conv2dProblem> {

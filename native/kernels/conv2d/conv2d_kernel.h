@@ -7,6 +7,7 @@
 #include "kernels/conv2d/epilogue.h"
 #include "kernels/conv2d/micro_kernel.h"
 #include "kernels/conv2d/packing.h"
+#include "kernels/conv2d/plain_packing.h"
 #include "kernels/conv2d/row_pointers.h"
 #include "kernels/conv2d/run_data.h"
 
@@ -39,20 +40,26 @@ struct Conv2dDriver {
   static std::size_t scratch_bytes(const Conv2dProblem& problem, int threads) {
     const PanelLayout layout = layout_of(problem);
     const Blocking plan = plan_blocking(problem, layout, Micro::kRows, threads);
-    return run_data_bytes(problem, layout) +
+    return plain_packing_bytes(problem, layout) + run_data_bytes(problem, layout) +
            static_cast<std::size_t>(threads) * worker_bytes(plan);
   }
 
-  static void run(const Conv2dProblem& problem, const Conv2dOperands& operands,
+  static void run(const Conv2dProblem& problem, const Conv2dOperands& given,
                   const RunContext& context) {
     const PanelLayout layout = layout_of(problem);
+    Conv2dOperands operands = given;
+    if (problem.weight_form == WeightForm::plain) {
+      pack_plain(problem, layout, given.weights, context.scratch, context.pool);
+      operands.weights = context.scratch;
+    }
+    std::byte* scratch = context.scratch + plain_packing_bytes(problem, layout);
     const Blocking plan = plan_blocking(problem, layout, Micro::kRows, context.pool.size());
     const Call call{problem,
                     operands,
                     layout,
                     plan,
-                    make_run_data(problem, layout, operands, context.scratch),
-                    context.scratch + run_data_bytes(problem, layout),
+                    make_run_data(problem, layout, operands, scratch),
+                    scratch + run_data_bytes(problem, layout),
                     select_finish<F, Sum>(problem),
                     context.pool.size()};
     context.pool.for_each(plan.tasks, [&call](std::int64_t task, int worker) {
@@ -181,10 +188,17 @@ struct Conv2dDriver {
       const std::int64_t channels = call.layout.channels[source];
       if (channels == 0) continue;
       fill_row_pointers(call.problem, static_cast<const std::byte*>(sources[source]),
-                        static_cast<std::size_t>(channels) * byte_size(type),
-                        call.data.padding[source], task.place.first_row, task.place.rows, task.padded_rows,
+                        strides_of(call.problem, source, channels), call.data.padding[source], task.place.first_row, task.place.rows, task.padded_rows,
                         task.table + source * call.layout.taps * task.padded_rows);
     }
+  }
+
+  // In bytes.
+  static SourceStrides strides_of(const Conv2dProblem& problem, int source, std::int64_t channels) {
+    const bool given = source == 0 && problem.x_strides.pixel != 0;
+    const SourceStrides s = given ? problem.x_strides : problem.dense_strides(channels);
+    constexpr auto size = static_cast<std::int64_t>(byte_size(type));
+    return {s.image * size, s.line * size, s.pixel * size};
   }
 
   static Sum* sums_of(const Call& call, const Task& task, int source, std::int64_t tile) {

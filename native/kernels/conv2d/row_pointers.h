@@ -13,9 +13,10 @@ namespace bookend {
 
 // Writes table[tap * padded_rows + i] for output pixels first_row + i, i < rows, of every tap;
 // entries up to padded_rows repeat the last pixel, so that a whole tile can always be computed.
-// `source` holds pixels of `pixel_bytes` each; a tap outside the image reads `zeros`.
+// `strides` of the source are in bytes; a tap outside the image, or on an inserted zero, reads
+// `zeros`.
 void fill_row_pointers(const Conv2dProblem& problem, const std::byte* source,
-                       std::size_t pixel_bytes, const std::byte* zeros, std::int64_t first_row,
+                       const SourceStrides& strides, const std::byte* zeros, std::int64_t first_row,
                        std::int64_t rows, std::int64_t padded_rows, const std::byte** table);
 
 }  // namespace bookend

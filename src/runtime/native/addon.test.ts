@@ -317,6 +317,33 @@ test('weights packed for another problem are refused', async () => {
   );
 });
 
+test('plain weights and strided sources that leave their memory are refused', async () => {
+  const good = await makeDescription();
+  const [conv] = good.instructions;
+  const arena = (fields: object) =>
+    addon.createProgram({
+      ...good,
+      instructions: [{ ...conv, ...fields, weights: { arena: 12288 } } as typeof conv],
+    });
+  const turned = false;
+  const view = (...weightView: number[]) => ({ weightView, turned });
+  arena(view(0, 45, 9, 3, 1));
+  arena({ ...view(0, 45, 9, 3, 1), turned: true });
+  assert.throws(() => arena(view(700, 45, 9, 3, 1)), /weights needs 4240 bytes/);
+  assert.throws(() => arena(view(0, 145, 9, 3, 1)), /weights needs/);
+  assert.throws(() => arena(view(0, 45, 9, 3)), /weightView is not an array of 5 numbers/);
+  assert.throws(() => arena(view(0, 45, 9, 3, -1)), /weightView holds something else/);
+  assert.throws(() => arena({ weightView: [0, 45, 9, 3, 1] }), /turned is missing/);
+  const plain = view(0, 45, 9, 3, 1);
+  assert.throws(() => arena({ ...plain, xStrides: [4096, 12, 3] }), /x needs/);
+  assert.throws(() => arena({ ...plain, xStrides: [60, 12, 0] }), /keep pixels in one place/);
+  assert.throws(() => arena({ ...plain, insertion: 0 }), /insertion is/);
+  assert.throws(() => arena({ ...plain, upsample: 2, insertion: 2 }), /has no kernel/);
+  const problem = { ...CONV, weightView: [0, 45, 9, 3, 1] as Conv2dFields['weightView'], turned };
+  const weight = { dtype: 'f32', data: new Float32Array(8 * 5 * 9) } as const;
+  assert.throws(() => addon.packWeights(problem, 'scalar', weight), /packed whenever/);
+});
+
 test('a file that becomes shorter while weights are read from it is an error', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bookend-addon-'));
   try {

@@ -1,0 +1,272 @@
+import { BookendError } from '../core/errors.ts';
+import type { Node, TensorType } from '../ir/graph.ts';
+import type { NodeOf } from '../ir/op-table.ts';
+import { product } from '../ir/ops/rules.ts';
+import type { Conv2dFields, Place } from './instructions.ts';
+import { emitCopy } from './lower-copies.ts';
+import { type Lowering, offsetPlace } from './lowering.ts';
+
+type Geometry = Pick<Conv2dFields, 'batch' | 'channels' | 'outChannels' | 'input' | 'weightView'> &
+  Partial<Conv2dFields>;
+
+/** A convolution of plain weights without an epilogue; by default 1×1 over one line of pixels. */
+function plainProduct(given: Geometry & { readonly outWidth: number }): Conv2dFields {
+  return {
+    height: 1,
+    width: given.outWidth,
+    skipChannels: 0,
+    outHeight: 1,
+    kernelHeight: 1,
+    kernelWidth: 1,
+    stride: 1,
+    padTop: 0,
+    padLeft: 0,
+    upsample: 1,
+    output: given.input,
+    store: 'float',
+    quantizeScale: 1,
+    quantizeZero: 0,
+    inputScale: 1,
+    inputZero: 0,
+    skipScale: 1,
+    skipZero: 0,
+    hasBias: false,
+    hasRowBias: false,
+    hasResidual: false,
+    activation: 'none',
+    outputScale: 1,
+    turned: false,
+    ...given,
+  };
+}
+
+/**
+ * The first factor's rows are pixels, the second is packed as weights when the product runs. A
+ * transposed first factor is copied first, since pixels are rows of neighbours.
+ */
+export function lowerMatmul(node: NodeOf<'matmul'>, lowering: Lowering): void {
+  const { a, b } = node.inputs;
+  const { transposeA, transposeB } = node.attributes;
+  const [output] = node.outputs;
+  const [rows, columns] = output.shape.slice(-2);
+  const depth = a.shape[a.shape.length - (transposeA ? 2 : 1)];
+  const matrices = product(a.shape.slice(0, -2));
+  const x = transposeA ? transposed(node, lowering, a, [matrices, depth, rows]) : lowering.place(a);
+  const weights = lowering.place(b);
+  const out = lowering.allocate(output);
+  const fields = plainProduct({
+    batch: 1,
+    channels: depth,
+    outChannels: columns,
+    outWidth: rows,
+    input: a.dtype,
+    weightView: transposeB ? [0, depth, 1, 0, 0] : [0, 1, columns, 0, 0],
+  });
+  for (let matrix = 0; matrix < matrices; matrix++) {
+    lowering.emit(node, 'conv2d', fields, {
+      x: matrixPlace(node, x, matrix * rows * depth, a),
+      weights: matrixPlace(node, weights, matrix * depth * columns, b),
+      out: matrixPlace(node, out, matrix * rows * columns, output),
+    });
+  }
+}
+
+/** Where a matrix of a stack begins. */
+function matrixPlace(node: Node, place: Place, offset: number, type: TensorType): Place {
+  if (offset === 0) return place;
+  if ('storage' in place) return offsetPlace(place, offset, type.dtype);
+  throw new BookendError(
+    'unsupported',
+    `${node.op} in ${node.scope} reads a stack of matrices from a parameter; native kernels take computed ones there, so use the reference backend.`,
+  );
+}
+
+/** A copy of `value` [matrices, rows, columns] as [matrices, columns, rows]. */
+function transposed(
+  node: Node,
+  lowering: Lowering,
+  value: NodeOf<'matmul'>['inputs']['a'],
+  [matrices, rows, columns]: readonly [number, number, number],
+): Place {
+  const shape = [matrices, columns, rows];
+  const out = lowering.temporary({ dtype: value.dtype, shape });
+  const copy = {
+    extent: shape,
+    xStride: [rows * columns, 1, columns],
+    outStride: [rows * columns, rows, 1],
+  };
+  emitCopy(node, lowering, { x: lowering.place(value), out }, copy, value.dtype);
+  return out;
+}
+
+/**
+ * A convolution of the output's gradient with the kernel turned around, its inputs and outputs
+ * exchanged. A stride becomes zeros between the gradient's pixels.
+ */
+export function lowerConv2dInputGradient(
+  node: NodeOf<'conv2dInputGradient'>,
+  lowering: Lowering,
+): void {
+  const { gradient, weight } = node.inputs;
+  const { stride, padding } = node.attributes;
+  const [output] = node.outputs;
+  const [outputs, inner, kernelHeight, kernelWidth] = weight.shape;
+  const taps = kernelHeight * kernelWidth;
+  const fields = plainProduct({
+    batch: gradient.shape[0],
+    height: gradient.shape[1],
+    width: gradient.shape[2],
+    channels: outputs,
+    outChannels: inner,
+    outHeight: output.shape[1],
+    outWidth: output.shape[2],
+    kernelHeight,
+    kernelWidth,
+    padTop: requirePadding(node, kernelHeight, padding[0]),
+    padLeft: requirePadding(node, kernelWidth, padding[2]),
+    input: gradient.dtype,
+    insertion: stride,
+    weightView: [0, taps, inner * taps, kernelWidth, 1],
+    turned: true,
+  });
+  lowering.emit(node, 'conv2d', fields, {
+    x: lowering.place(gradient),
+    weights: lowering.place(weight),
+    out: lowering.allocate(output),
+  });
+}
+
+/** Padding of the turned convolution. */
+function requirePadding(node: Node, kernel: number, padding: number): number {
+  if (padding < kernel) return kernel - 1 - padding;
+  throw new BookendError(
+    'unsupported',
+    `${node.op} in ${node.scope} has ${padding} rows or columns of padding and a kernel of ${kernel}; native kernels need less padding than kernel, so use the reference backend.`,
+  );
+}
+
+/**
+ * One product whose depth is the positions of all images: rows are source channels by taps, columns
+ * output channels. The source is copied as [channel][position of the padded images], where a tap is
+ * a shift and the rows of different taps overlap; the gradient is spread over the same positions,
+ * with zeros where no window starts.
+ */
+export function lowerConv2dWeightGradient(
+  node: NodeOf<'conv2dWeightGradient'>,
+  lowering: Lowering,
+): void {
+  const { x } = node.inputs;
+  const [output] = node.outputs;
+  const { kernelHeight, kernelWidth } = node.attributes;
+  const [outputs, inner] = output.shape;
+  const grid = gridOf(node);
+  const rows = inner * kernelHeight * kernelWidth;
+  const product = lowering.temporary({ dtype: x.dtype, shape: [rows, outputs] });
+  const fields = plainProduct({
+    batch: inner,
+    height: kernelHeight,
+    width: kernelWidth,
+    channels: grid.positions,
+    xStrides: [grid.plane, grid.width, 1],
+    outChannels: outputs,
+    outHeight: kernelHeight,
+    outWidth: kernelWidth,
+    input: x.dtype,
+    weightView: [0, 1, outputs, 0, 0],
+  });
+  lowering.emit(node, 'conv2d', fields, {
+    x: channelPlanes(node, lowering, grid),
+    weights: spreadGradient(node, lowering, grid),
+    out: product,
+  });
+  const copy = { extent: [outputs, rows], xStride: [1, outputs], outStride: [rows, 1] };
+  emitCopy(node, lowering, { x: product, out: lowering.allocate(output) }, copy);
+}
+
+/** The padded images, as far as windows reach. */
+interface Grid {
+  readonly height: number;
+  readonly width: number;
+  /** Of all images of a channel. */
+  readonly plane: number;
+  /** From the first window's start to the last one's. */
+  readonly positions: number;
+}
+
+function gridOf({ inputs, attributes }: NodeOf<'conv2dWeightGradient'>): Grid {
+  const [batch, outHeight, outWidth] = inputs.gradient.shape;
+  const { stride, kernelHeight, kernelWidth } = attributes;
+  const lastRow = (outHeight - 1) * stride;
+  const lastColumn = (outWidth - 1) * stride;
+  const height = lastRow + kernelHeight;
+  const width = lastColumn + kernelWidth;
+  const plane = batch * height * width;
+  const positions = (batch - 1) * height * width + lastRow * width + lastColumn + 1;
+  return { height, width, plane, positions };
+}
+
+/** The source as [channel][image][padded row][padded column]. */
+function channelPlanes(
+  node: NodeOf<'conv2dWeightGradient'>,
+  lowering: Lowering,
+  grid: Grid,
+): Place {
+  const { x } = node.inputs;
+  const [batch, height, width, channels] = x.shape;
+  const [top, , left] = node.attributes.padding;
+  const out = lowering.temporary({ dtype: x.dtype, shape: [channels, grid.plane] });
+  const rows = Math.min(height, grid.height - top);
+  const columns = Math.min(width, grid.width - left);
+  if (rows !== grid.height || columns !== grid.width) {
+    fillZeros(node, lowering, out, channels * grid.plane);
+  }
+  const copy = {
+    extent: [batch, rows, columns, channels],
+    xStride: [height * width * channels, width * channels, channels, 1],
+    outStride: [grid.height * grid.width, grid.width, 1, grid.plane],
+    outOffset: top * grid.width + left,
+  };
+  if (rows > 0 && columns > 0) {
+    emitCopy(node, lowering, { x: lowering.place(x), out }, copy, x.dtype);
+  }
+  return out;
+}
+
+/** The output's gradient as [position][output channel]. */
+function spreadGradient(
+  node: NodeOf<'conv2dWeightGradient'>,
+  lowering: Lowering,
+  grid: Grid,
+): Place {
+  const { gradient } = node.inputs;
+  const { stride } = node.attributes;
+  const [batch, height, width, channels] = gradient.shape;
+  const place = lowering.place(gradient);
+  if (grid.positions === batch * height * width) return place;
+  const shape = [grid.positions, channels];
+  const out = lowering.temporary({ dtype: gradient.dtype, shape });
+  fillZeros(node, lowering, out, grid.positions * channels);
+  const copy = {
+    extent: [batch, height, width, channels],
+    xStride: [height * width * channels, width * channels, channels, 1],
+    outStride: [
+      grid.height * grid.width * channels,
+      stride * grid.width * channels,
+      stride * channels,
+      1,
+    ],
+  };
+  emitCopy(node, lowering, { x: place, out }, copy, gradient.dtype);
+  return out;
+}
+
+function fillZeros(
+  node: NodeOf<'conv2dWeightGradient'>,
+  lowering: Lowering,
+  out: Place,
+  count: number,
+): void {
+  const zeros: Place = { weight: { kind: 'zero' } };
+  const copy = { extent: [count], xStride: [0], outStride: [1] };
+  emitCopy(node, lowering, { x: zeros, out }, copy, node.inputs.x.dtype);
+}
