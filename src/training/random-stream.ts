@@ -5,6 +5,8 @@ export type RandomPurpose = keyof typeof STREAMS;
 
 const STREAMS = { timesteps: 1, noise: 2, conditioning: 3, shuffling: 4 } as const;
 
+export const randomPurposes = Object.keys(STREAMS) as RandomPurpose[];
+
 /** Where a stream of random numbers stands; plain data, all that resuming needs. */
 export interface RandomState {
   readonly seed: number;
