@@ -8,7 +8,7 @@ import type { TensorSource } from '../io/tensor-source.ts';
 import type { AdamWState } from './adamw.ts';
 import type { EpochPosition } from './dataset/epoch-order.ts';
 import type { EmaState } from './ema.ts';
-import type { NamedArrays } from './named-arrays.ts';
+import { allFinite, type NamedArrays } from './named-arrays.ts';
 import { type RandomState, randomPurposes } from './random-stream.ts';
 
 /** What training changes in place; optimizer steps done are those of `optimizer`. */
@@ -68,7 +68,7 @@ export async function saveTrainingState(
 ): Promise<void> {
   const arrays = arraysOf(state);
   for (const [name, data] of arrays) {
-    if (!data.every(Number.isFinite)) {
+    if (!allFinite(data)) {
       throw new BookendError(
         'non-finite',
         `${name} holds NaN or infinity, so it is not written to ${path}; go on from the last checkpoint with a lower learning rate.`,

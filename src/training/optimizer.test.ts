@@ -13,7 +13,7 @@ import { createEmaState, emaDecay, emaOptions, updateEma } from './ema.ts';
 import { GradientAccumulation } from './gradient-accumulation.ts';
 import { clipGradients, gradientNorm } from './gradient-clipping.ts';
 import { checkLearningRateSchedule, learningRateAt } from './learning-rate.ts';
-import { requireSameNames } from './named-arrays.ts';
+import { allFinite, requireSameNames } from './named-arrays.ts';
 
 const TOLERANCE = 1e-6;
 
@@ -147,4 +147,11 @@ test('names are compared both ways', () => {
   const parameters = startingParameters();
   requireSameNames('gradients', gradientsOfStep(0), parameters);
   assert.throws(() => requireSameNames('gradients', parameters, new Map()), /not among the 0/);
+});
+
+test('only NaN and infinity are not finite', () => {
+  assert.ok(allFinite(Float32Array.of(0, -0, 3.4e38, -3.4e38, 1e-45)));
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    assert.ok(!allFinite(Float32Array.of(1, bad, 0)));
+  }
 });

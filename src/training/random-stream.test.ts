@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { drawConditioningDropout } from './conditioning-dropout.ts';
 import {
   philox,
   type RandomPurpose,
@@ -101,5 +102,17 @@ test('states out of their ranges are refused', () => {
   ];
   for (const change of wrong) {
     assert.throws(() => new RandomStream({ ...sound, ...change }), { code: 'invalid-argument' });
+  }
+});
+
+test('text is left out as often as asked for', () => {
+  const drawn = (probability: number) =>
+    drawConditioningDropout(probability, 4000, RandomStream.start(1, 'conditioning'));
+  const dropped = drawn(0.1).filter(Boolean).length;
+  // Five standard deviations of a binomial of 4000 draws at 0.1.
+  assert.ok(Math.abs(dropped - 400) < 95, `${dropped}`);
+  assert.ok(drawn(1).every(Boolean) && !drawn(0).some(Boolean));
+  for (const wrong of [-0.1, 1.1, Number.NaN]) {
+    assert.throws(() => drawn(wrong), { code: 'invalid-argument' });
   }
 });

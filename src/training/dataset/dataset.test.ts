@@ -140,6 +140,30 @@ test('an entry that is not what it should be is stale, with a reason', async () 
   });
 });
 
+test('an entry is made once, and once more when it is stale', async () => {
+  await inFolder(async (folder) => {
+    const cache = new TensorCache(folder);
+    const made: string[] = [];
+    const stale: string[] = [];
+    const get = (name: string) =>
+      cache.readOrMake(
+        KEY,
+        SHAPES,
+        async () => {
+          made.push(name);
+          return ENTRY;
+        },
+        (reason) => stale.push(reason),
+      );
+    for (const name of ['first', 'second']) assert.deepEqual(await get(name), ENTRY);
+    assert.deepEqual([made, stale], [['first'], []]);
+    await truncate(cache.pathOf(KEY), 30);
+    for (const name of ['third', 'fourth']) assert.deepEqual(await get(name), ENTRY);
+    assert.deepEqual(made, ['first', 'third']);
+    assert.equal(stale.length, 1);
+  });
+});
+
 test('no damage to an entry goes unnoticed', async () => {
   await withEntry(async (cache, path) => {
     const sound = await readFile(path);

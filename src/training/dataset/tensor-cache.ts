@@ -9,6 +9,7 @@ import { hashText } from '../../io/file-hash.ts';
 import { asIoError } from '../../io/io-error.ts';
 import { writeSafetensors } from '../../io/safetensors.ts';
 import type { TensorSource } from '../../io/tensor-source.ts';
+import { allFinite } from '../named-arrays.ts';
 import type { ImageSize } from './prepare-image.ts';
 
 /** Everything that a cached result depends on. */
@@ -89,6 +90,27 @@ export class TensorCache {
   }
 
   /**
+   * The entry of `key`, made and written where it is absent or stale.
+   *
+   * @param make tensors of `shapes`, float32 and finite
+   * @param onStale told why an entry that was there is made anew
+   * @throws BookendError as `read` and `write` do
+   */
+  async readOrMake(
+    key: CacheKey,
+    shapes: CacheShapes,
+    make: () => Promise<ReadonlyMap<string, Tensor>>,
+    onStale: (reason: string) => void,
+  ): Promise<ReadonlyMap<string, Tensor>> {
+    const found = await this.read(key, shapes);
+    if (found.kind === 'found') return found.tensors;
+    if (found.kind === 'stale') onStale(found.reason);
+    const tensors = await make();
+    await this.write(key, tensors);
+    return tensors;
+  }
+
+  /**
    * Writes the entry of `key` in place of any other, atomically.
    *
    * @param tensors float32 and finite
@@ -102,7 +124,7 @@ export class TensorCache {
           `The tensor ${name} for the cache is ${tensor.dtype}; pass f32.`,
         );
       }
-      if (!isFinite32(tensor)) {
+      if (!allFinite(floats(tensor))) {
         throw new BookendError(
           'non-finite',
           `The ${key.kind} to be cached hold NaN or infinity in ${name}; check the model's weights or try another precision.`,
@@ -160,8 +182,4 @@ function digest(tensors: ReadonlyMap<string, Tensor>): string {
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
   return hash.digest('hex');
-}
-
-function isFinite32(tensor: Tensor): boolean {
-  return floats(tensor).every(Number.isFinite);
 }
