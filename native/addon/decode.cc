@@ -23,6 +23,7 @@ constexpr std::array kDecoders{
     Decoder{"copy", decode_copy},
     Decoder{"embedding", decode_embedding},
     Decoder{"timestepEmbedding", decode_timestep_embedding},
+    Decoder{"fakeQuantize", decode_fake_quantize},
     Decoder{"observe", decode_observe},
 };
 

@@ -25,6 +25,7 @@ Instruction decode_softmax(const Fields& fields, const DecodeContext& context);
 Instruction decode_copy(const Fields& fields, const DecodeContext& context);
 Instruction decode_embedding(const Fields& fields, const DecodeContext& context);
 Instruction decode_timestep_embedding(const Fields& fields, const DecodeContext& context);
+Instruction decode_fake_quantize(const Fields& fields, const DecodeContext& context);
 Instruction decode_observe(const Fields& fields, const DecodeContext& context);
 
 // How a result becomes codes: code = y / scale + zero, rounded and saturated.

@@ -20,6 +20,7 @@ export interface InstructionFields {
   binary: BinaryFields;
   geglu: { rows: number; columns: number; type: DType };
   softmax: { rows: number; columns: number; type: DType };
+  fakeQuantize: FakeQuantizeFields;
   observe: { rows: number; channels: number; input: DType };
   copy: CopyFields;
   embedding: { count: number; rows: number; width: number; tableType: DType; output: DType };
@@ -131,6 +132,21 @@ export interface UnaryFields {
   offset: number;
   input: DType;
   output: DType;
+}
+
+/** Groups of elements that share a scale and a zero point, and the codes that there are. */
+export interface FakeQuantizeFields {
+  /** The rounded numbers, or the gradient of x or of the scale. */
+  result: 'value' | 'gradient' | 'scaleGradient';
+  groups: number;
+  /** Elements of a group. */
+  count: number;
+  lowest: number;
+  highest: number;
+  gradientScale: number;
+  hasZero: boolean;
+  /** Of x and its gradient. */
+  type: DType;
 }
 
 export interface BinaryFields {

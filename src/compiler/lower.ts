@@ -16,6 +16,11 @@ import {
 } from './lower-copies.ts';
 import { lowerAffine, lowerBinary, lowerCast, lowerRows, lowerUnary } from './lower-elementwise.ts';
 import { lowerEmbedding, lowerTimestepEmbedding } from './lower-embedding.ts';
+import {
+  lowerFakeQuantize,
+  lowerFakeQuantizeGradient,
+  lowerFakeQuantizeScaleGradient,
+} from './lower-fake-quantize.ts';
 import { lowerGroupNorm, lowerLayerNorm } from './lower-norms.ts';
 import { lowerObserve } from './lower-observe.ts';
 import {
@@ -44,9 +49,9 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   embeddingGradient: 'no-kernel',
   erf: 'no-kernel',
   exp: lowerUnary,
-  fakeQuantize: 'no-kernel',
-  fakeQuantizeGradient: 'no-kernel',
-  fakeQuantizeScaleGradient: 'no-kernel',
+  fakeQuantize: lowerFakeQuantize,
+  fakeQuantizeGradient: lowerFakeQuantizeGradient,
+  fakeQuantizeScaleGradient: lowerFakeQuantizeScaleGradient,
   geglu: lowerRows,
   gelu: lowerUnary,
   geluTanh: lowerUnary,

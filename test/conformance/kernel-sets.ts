@@ -33,6 +33,7 @@ const OWN_KERNELS: Record<NativeOp, OwnKernels> = {
   binary: { f32: VECTORS, bf16: VECTORS },
   geglu: { f32: VECTORS, bf16: VECTORS },
   softmax: { f32: VECTORS, bf16: VECTORS },
+  fakeQuantize: { f32: VECTORS, bf16: VECTORS },
   observe: { f32: PORTABLE, bf16: PORTABLE },
   copy: { f32: PORTABLE, bf16: PORTABLE },
   embedding: { f32: PORTABLE, bf16: PORTABLE },

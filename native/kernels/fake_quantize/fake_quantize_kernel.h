@@ -1,0 +1,154 @@
+// Fake quantization over float verbs F.
+#pragma once
+
+#include "kernels/fake_quantize/fake_quantize.h"
+#include "simd/lanes.h"
+
+namespace bookend {
+namespace {
+
+template <class F>
+class FakeQuantize {
+ public:
+  static const char* refuse(const FakeQuantizeProblem& problem) {
+    return is_f32_or_bf16(problem.type) ? nullptr : "x is not f32 or bf16";
+  }
+
+  // Of every piece of every group, the sum that the gradient of the scale is made of.
+  static std::size_t scratch_bytes(const FakeQuantizeProblem& problem, int) {
+    if (problem.result != FakeQuantizeResult::scale_gradient) return 0;
+    return static_cast<std::size_t>(problem.groups * pieces(problem)) * sizeof(double);
+  }
+
+  static void run(const FakeQuantizeProblem& problem, const FakeQuantizeOperands& operands,
+                  const RunContext& context) {
+    with_type(problem.type, [&](auto* type) {
+      using T = std::remove_pointer_t<decltype(type)>;
+      switch (problem.result) {
+        case FakeQuantizeResult::value:
+          return for_pieces(problem, context, [&](const Piece& piece) {
+            values<T>(Codes(problem, operands, piece.group), operands, piece);
+          });
+        case FakeQuantizeResult::gradient:
+          return for_pieces(problem, context, [&](const Piece& piece) {
+            gradients<T>(Codes(problem, operands, piece.group), operands, piece);
+          });
+        case FakeQuantizeResult::scale_gradient:
+          return scale_gradients<T>(problem, operands, context);
+      }
+    });
+  }
+
+ private:
+  using Vector = typename F::Vector;
+  static constexpr std::int64_t kPiece = 16384;
+
+  // A run of elements of one group: [begin, begin + count) of the whole tensor.
+  struct Piece {
+    std::int64_t index, group, begin, count;
+  };
+
+  // The codes of one group, in steps from 0. `max` and `min` have the tested number second, which
+  // lets NaN through.
+  struct Codes {
+    Vector scale, lowest, highest;
+
+    Codes(const FakeQuantizeProblem& problem, const FakeQuantizeOperands& operands,
+          std::int64_t group) {
+      const float zero = operands.zero == nullptr ? 0.0f : operands.zero[group];
+      scale = F::splat(operands.scale[group]);
+      lowest = F::splat(problem.lowest - zero);
+      highest = F::splat(problem.highest - zero);
+    }
+    Vector held(Vector steps) const { return F::min(highest, F::max(lowest, steps)); }
+    // `inside` where the steps are codes, `outside` beyond.
+    Vector where(Vector steps, Vector inside, Vector outside) const {
+      return F::select_less(steps, lowest, outside,
+                            F::select_less(highest, steps, outside, inside));
+    }
+  };
+
+  static std::int64_t pieces(const FakeQuantizeProblem& problem) {
+    return (problem.count + kPiece - 1) / kPiece;
+  }
+
+  // Calls body for every piece, about kPiece elements to a task. Pieces are cut by the problem alone.
+  template <class Body>
+  static void for_pieces(const FakeQuantizeProblem& problem, const RunContext& context,
+                         const Body& body) {
+    const std::int64_t per_group = pieces(problem), total = problem.groups * per_group;
+    const std::int64_t per_task = 1 + kPiece / (problem.count + 1);
+    context.pool.for_each((total + per_task - 1) / per_task, [&](std::int64_t task, int) {
+      for (std::int64_t i = task * per_task; i < (task + 1) * per_task && i < total; ++i) {
+        const std::int64_t group = i / per_group, begin = i % per_group * kPiece;
+        const std::int64_t left = problem.count - begin;
+        body(Piece{i, group, group * problem.count + begin, left < kPiece ? left : kPiece});
+      }
+    });
+  }
+
+  template <class T>
+  static void values(const Codes& codes, const FakeQuantizeOperands& operands,
+                     const Piece& piece) {
+    const T* x = static_cast<const T*>(operands.x) + piece.begin;
+    T* out = static_cast<T*>(operands.out) + piece.begin;
+    for_lanes<F>(piece.count, [&](std::int64_t i, const auto& lanes) {
+      const Vector steps = F::div(lanes.load(x + i), codes.scale);
+      lanes.store(out + i, F::mul(F::round(codes.held(steps)), codes.scale));
+    });
+  }
+
+  template <class T>
+  static void gradients(const Codes& codes, const FakeQuantizeOperands& operands,
+                        const Piece& piece) {
+    const T* x = static_cast<const T*>(operands.x) + piece.begin;
+    const T* gradient = static_cast<const T*>(operands.gradient) + piece.begin;
+    T* out = static_cast<T*>(operands.out) + piece.begin;
+    for_lanes<F>(piece.count, [&](std::int64_t i, const auto& lanes) {
+      const Vector steps = F::div(lanes.load(x + i), codes.scale);
+      lanes.store(out + i, codes.where(steps, lanes.load(gradient + i), F::zero()));
+    });
+  }
+
+  // Lanes are added up over short runs only, and these in double.
+  template <class T>
+  static double slope(const Codes& codes, const FakeQuantizeOperands& operands,
+                      const Piece& piece) {
+    constexpr std::int64_t kRun = 32 * F::width;
+    const T* x = static_cast<const T*>(operands.x) + piece.begin;
+    const T* gradient = static_cast<const T*>(operands.gradient) + piece.begin;
+    double total = 0;
+    for (std::int64_t begin = 0; begin < piece.count; begin += kRun) {
+      const std::int64_t left = piece.count - begin;
+      Vector sum = F::zero();
+      for_lanes<F>(left < kRun ? left : kRun, [&](std::int64_t i, const auto& lanes) {
+        const Vector steps = F::div(lanes.load(x + begin + i), codes.scale);
+        const Vector rounded = F::round(codes.held(steps));
+        const Vector factor = F::sub(rounded, codes.where(steps, steps, F::zero()));
+        const Vector term = F::mul(lanes.load(gradient + begin + i), factor);
+        sum = F::add(sum, lanes.keep(term, F::zero()));
+      });
+      total += static_cast<double>(F::reduce_add(sum));
+    }
+    return total;
+  }
+
+  template <class T>
+  static void scale_gradients(const FakeQuantizeProblem& problem,
+                              const FakeQuantizeOperands& operands, const RunContext& context) {
+    double* sums = reinterpret_cast<double*>(context.scratch);
+    for_pieces(problem, context, [&](const Piece& piece) {
+      sums[piece.index] = slope<T>(Codes(problem, operands, piece.group), operands, piece);
+    });
+    const std::int64_t per_group = pieces(problem);
+    for (std::int64_t group = 0; group < problem.groups; ++group) {
+      double total = 0;
+      for (std::int64_t i = 0; i < per_group; ++i) total += sums[group * per_group + i];
+      static_cast<float*>(operands.out)[group] =
+          static_cast<float>(total * static_cast<double>(problem.gradient_scale));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace bookend
