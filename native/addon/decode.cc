@@ -25,6 +25,9 @@ constexpr std::array kDecoders{
     Decoder{"timestepEmbedding", decode_timestep_embedding},
     Decoder{"fakeQuantize", decode_fake_quantize},
     Decoder{"observe", decode_observe},
+    Decoder{"sum", decode_sum},
+    Decoder{"layerNormGradient", decode_layer_norm_gradient},
+    Decoder{"groupNormGradient", decode_group_norm_gradient},
 };
 
 }  // namespace

@@ -26,6 +26,9 @@ Instruction decode_copy(const Fields& fields, const DecodeContext& context);
 Instruction decode_embedding(const Fields& fields, const DecodeContext& context);
 Instruction decode_timestep_embedding(const Fields& fields, const DecodeContext& context);
 Instruction decode_fake_quantize(const Fields& fields, const DecodeContext& context);
+Instruction decode_layer_norm_gradient(const Fields& fields, const DecodeContext& context);
+Instruction decode_group_norm_gradient(const Fields& fields, const DecodeContext& context);
+Instruction decode_sum(const Fields& fields, const DecodeContext& context);
 Instruction decode_observe(const Fields& fields, const DecodeContext& context);
 
 // How a result becomes codes: code = y / scale + zero, rounded and saturated.

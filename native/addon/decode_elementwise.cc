@@ -29,7 +29,8 @@ Instruction decode_unary(const Fields& fields, const DecodeContext& context) {
                                                {"quickGelu", UnaryOp::quick_gelu},
                                                {"sigmoid", UnaryOp::sigmoid},
                                                {"tanh", UnaryOp::tanh},
-                                               {"exp", UnaryOp::exp}});
+                                               {"exp", UnaryOp::exp},
+                                               {"erf", UnaryOp::erf}});
   problem.count = fields.integer("count", 1, static_cast<std::int64_t>(kLargestBytes));
   problem.scale = fields.number("scale");
   problem.offset = fields.number("offset");

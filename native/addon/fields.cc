@@ -123,7 +123,8 @@ Region region(const Fields& fields, const DecodeContext& context, const char* na
 }
 
 bool is_result(const char* name) {
-  constexpr const char* kResults[] = {"out", "quantized", "histogram", "range", "sums", "squares"};
+  constexpr const char* kResults[] = {"out",  "quantized", "histogram",     "range",
+                                      "sums", "squares",   "gammaGradient", "betaGradient"};
   for (const char* result : kResults) {
     if (std::strcmp(name, result) == 0) return true;
   }

@@ -58,24 +58,43 @@ BOOKEND_VERB typename F::Vector quick_gelu(typename F::Vector x) {
   return F::div(x, F::add(F::splat(1.0f), exp<F>(F::mul(F::splat(-1.702f), x))));
 }
 
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|), which cancels nowhere. Phi(-a) = exp(-a^2 / 2) g(t) with t
+// Phi(-a), the tail of the normal distribution, for 0 <= a <= 14.5: exp(-a^2 / 2) g(t) with t
 // = 1 / (1 + 0.35 a), the form of Abramowitz and Stegun, "Handbook of Mathematical Functions",
-// 26.2.17; g is a minimax fit of degree 9 in relative error (2.8e-8) on 0 <= a <= 14.5, beyond
-// which the product is below the smallest float. The rounding error of a^2 is carried into the
-// result.
+// 26.2.17; g is a minimax fit of degree 9 in relative error (2.8e-8). The rounding error of a^2 is
+// carried into the result.
 template <class F>
-BOOKEND_VERB typename F::Vector gelu(typename F::Vector x) {
+BOOKEND_VERB typename F::Vector normal_tail(typename F::Vector a) {
   constexpr float kTail[] = {-1.4546320699e-6f, 0.1396535933f,   0.1395615190f,  0.1213858351f,
                              0.1005917788f,     -0.01319765951f, 0.1464026719f,  -0.2455391437f,
                              0.1394082010f,     -0.02826536261f};
-  const auto a = F::min(F::splat(14.5f), F::abs(x));
   const auto t = F::div(F::splat(1.0f), F::fma(F::splat(0.35f), a, F::splat(1.0f)));
   const auto square = F::mul(a, a);
   const auto lost = F::fma(a, a, F::sub(F::zero(), square));
   const auto decay = exp<F>(F::mul(F::splat(-0.5f), square));
   const auto corrected = F::fnma(F::mul(F::splat(0.5f), lost), decay, decay);
-  const auto tail = F::mul(corrected, polynomial<F>(t, kTail));
-  return F::fnma(a, tail, F::max(F::zero(), x));
+  return F::mul(corrected, polynomial<F>(t, kTail));
+}
+
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|), which cancels nowhere; beyond 14.5 the product is below the
+// smallest float.
+template <class F>
+BOOKEND_VERB typename F::Vector gelu(typename F::Vector x) {
+  const auto a = F::min(F::splat(14.5f), F::abs(x));
+  return F::fnma(a, normal_tail<F>(a), F::max(F::zero(), x));
+}
+
+// The Taylor series to x^13 below 0.5, where it ends at 1e-9 of the sum; beyond, 1 - 2 Phi(-sqrt(2)
+// |x|) with the sign of x.
+template <class F>
+BOOKEND_VERB typename F::Vector erf(typename F::Vector x) {
+  constexpr float kErf[] = {1.12837917f,      -0.376126389f,     0.112837917f,    -0.0268661706f,
+                            0.00522397762f, -0.000854832702f, 0.000120553329f};
+  const auto small = F::mul(x, polynomial<F>(F::mul(x, x), kErf));
+  const auto a = F::min(F::splat(14.5f), F::mul(F::splat(1.41421356f), F::abs(x)));
+  const auto large = F::fnma(F::splat(2.0f), normal_tail<F>(a), F::splat(1.0f));
+  const auto signed_large =
+      F::select_less(x, F::zero(), F::sub(F::zero(), large), large);
+  return F::select_less(F::abs(x), F::splat(0.5f), small, signed_large);
 }
 
 // x / 2 (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): arXiv 1606.08415.

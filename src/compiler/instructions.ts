@@ -16,6 +16,18 @@ export interface InstructionFields {
     input: DType;
     output: DType;
   } & QuantizeFields;
+  /** Of x, the gradient and `out`: type. Those of gamma and beta are f32. */
+  layerNormGradient: { rows: number; channels: number; epsilon: number; type: DType };
+  groupNormGradient: {
+    batch: number;
+    rows: number;
+    channels: number;
+    groups: number;
+    epsilon: number;
+    type: DType;
+  };
+  /** Over the middle axis of [outer, count, inner]. */
+  sum: { outer: number; count: number; inner: number; input: DType; output: DType };
   unary: UnaryFields;
   binary: BinaryFields;
   geglu: { rows: number; columns: number; type: DType };
@@ -123,7 +135,8 @@ export type UnaryKind =
   | 'quickGelu'
   | 'sigmoid'
   | 'tanh'
-  | 'exp';
+  | 'exp'
+  | 'erf';
 
 export interface UnaryFields {
   kind: UnaryKind;

@@ -21,13 +21,19 @@ import {
   lowerFakeQuantizeGradient,
   lowerFakeQuantizeScaleGradient,
 } from './lower-fake-quantize.ts';
-import { lowerGroupNorm, lowerLayerNorm } from './lower-norms.ts';
+import {
+  lowerGroupNorm,
+  lowerGroupNormGradient,
+  lowerLayerNorm,
+  lowerLayerNormGradient,
+} from './lower-norms.ts';
 import { lowerObserve } from './lower-observe.ts';
 import {
   lowerConv2dInputGradient,
   lowerConv2dWeightGradient,
   lowerMatmul,
 } from './lower-products.ts';
+import { lowerSum, lowerUpsampleNearestGradient } from './lower-sums.ts';
 import { castFields, Lowering } from './lowering.ts';
 
 type Rule<K extends OpName> = (node: NodeOf<K>, lowering: Lowering) => void;
@@ -47,7 +53,7 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   div: lowerBinary,
   embedding: lowerEmbedding,
   embeddingGradient: 'no-kernel',
-  erf: 'no-kernel',
+  erf: lowerUnary,
   exp: lowerUnary,
   fakeQuantize: lowerFakeQuantize,
   fakeQuantizeGradient: lowerFakeQuantizeGradient,
@@ -56,9 +62,9 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   gelu: lowerUnary,
   geluTanh: lowerUnary,
   groupNorm: lowerGroupNorm,
-  groupNormGradient: 'no-kernel',
+  groupNormGradient: lowerGroupNormGradient,
   layerNorm: lowerLayerNorm,
-  layerNormGradient: 'no-kernel',
+  layerNormGradient: lowerLayerNormGradient,
   linear: lowerLinear,
   matmul: lowerMatmul,
   mul: lowerBinary,
@@ -72,11 +78,11 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   slice: lowerSlice,
   softmax: lowerRows,
   sub: lowerBinary,
-  sum: 'no-kernel',
+  sum: lowerSum,
   tanh: lowerUnary,
   timestepEmbedding: lowerTimestepEmbedding,
   upsampleNearest: lowerUpsampleNearest,
-  upsampleNearestGradient: 'no-kernel',
+  upsampleNearestGradient: lowerUpsampleNearestGradient,
 };
 
 /** Graph inputs and outputs in the arena, in the graph's order. */

@@ -17,6 +17,7 @@ enum class UnaryOp : std::uint8_t {
   sigmoid,
   tanh,
   exp,
+  erf,
 };
 
 struct UnaryOperands {

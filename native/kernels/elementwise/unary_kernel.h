@@ -54,6 +54,8 @@ class Unary {
           return map([](Vector x) { return tanh<F>(x); });
         case UnaryOp::exp:
           return map([](Vector x) { return exp<F>(x); });
+        case UnaryOp::erf:
+          return map([](Vector x) { return erf<F>(x); });
       }
     });
   }
