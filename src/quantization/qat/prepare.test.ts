@@ -9,12 +9,13 @@ import {
   tinyUNet,
 } from '../../../test/support/tiny-qat.ts';
 import { BookendError } from '../../core/errors.ts';
-import { f32, type Tensor, tensor } from '../../core/tensor.ts';
+import { f32, floats, type Tensor, tensor } from '../../core/tensor.ts';
 import { isOp } from '../../ir/op-table.ts';
 import { differentiate, gradientName } from '../../passes/differentiate.ts';
 import { inferencePasses, runPasses } from '../../passes/index.ts';
 import { type LayerParams, quantizeLayers } from '../../passes/quantize-layers.ts';
 import { memoryWeights } from '../../runtime/memory-weights.ts';
+import { nativeBackend } from '../../runtime/native/native-backend.ts';
 import { referenceBackend, toTensor } from '../../runtime/reference/reference-backend.ts';
 import { observedInputs } from '../calibration.ts';
 import { activationOperands } from './activation-params.ts';
@@ -87,6 +88,22 @@ test('samples of different buckets are each rounded as in their own', async () =
     const length = sample.data.length / 2;
     const found = sample.data.subarray(i * length, (i + 1) * length);
     assert.ok(relativeError(found, expected.sample.data) < 1e-12);
+  }
+});
+
+test('a prepared graph runs natively, its ranges being those of the reference', async () => {
+  const graph = tinyUNet(2);
+  const { graph: prepared, inputs } = prepare(graph, layers, { ranges: 'observed' });
+  const state = new MovingRanges(inputs, model, SETTINGS);
+  const operands = activationOperands(state, TIMESTEPS.map(model.layersAt));
+  const sources = { ...tinyInputs(graph, TIMESTEPS), ...operands };
+  const expected = await evaluate(prepared, sources, tensors);
+  const executable = await nativeBackend.compile(prepared, memoryWeights(tensors), { threads: 1 });
+  const found = await executable.run(sources);
+  executable.dispose();
+  for (const [name, { data }] of Object.entries(expected)) {
+    const error = relativeError(floats(found[name]), data);
+    assert.ok(error < 1e-3, `${name} is off by ${error}`);
   }
 });
 
