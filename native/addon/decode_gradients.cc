@@ -2,6 +2,7 @@
 
 #include "addon/decode.h"
 #include "kernels/norm_gradient/norm_gradient.h"
+#include "kernels/score_gradient/score_gradient.h"
 #include "kernels/sum/sum.h"
 
 namespace bookend {
@@ -48,6 +49,27 @@ Instruction decode_group_norm_gradient(const Fields& fields, const DecodeContext
   const auto refs = norm_operands(fields, context, problem.type, count, problem.channels);
   const auto* kernel = chosen(fields, select_group_norm_gradient(problem, context.limit));
   return Instruction::make<GroupNormGradientProblem>(kernel, problem, refs);
+}
+
+Instruction decode_score_gradient(const Fields& fields, const DecodeContext& context) {
+  ScoreGradientProblem problem{};
+  problem.rows = fields.extent("rows");
+  problem.columns = fields.extent("columns");
+  problem.shift_stride = fields.extent("shiftStride");
+  problem.visible = fields.extent("visible");
+  problem.output = fields.dtype("output");
+  const std::size_t count = checked_product(fields, "out", {problem.rows, problem.columns});
+  const std::size_t shifts =
+      checked_product(fields, "shift", {problem.rows - 1, problem.shift_stride}) + 1;
+  const std::array<OperandRef, 5> refs{
+      operand(fields, context, "scores", DType::f32, count),
+      operand(fields, context, "gradient", DType::f32, count),
+      operand(fields, context, "shift", DType::f32, shifts),
+      operand(fields, context, "probabilities", problem.output, count),
+      operand(fields, context, "out", problem.output, count),
+  };
+  const auto* kernel = chosen(fields, select_score_gradient(problem, context.limit));
+  return Instruction::make<ScoreGradientProblem>(kernel, problem, refs);
 }
 
 Instruction decode_sum(const Fields& fields, const DecodeContext& context) {

@@ -124,7 +124,8 @@ Region region(const Fields& fields, const DecodeContext& context, const char* na
 
 bool is_result(const char* name) {
   constexpr const char* kResults[] = {"out",  "quantized", "histogram",     "range",
-                                      "sums", "squares",   "gammaGradient", "betaGradient"};
+                                      "sums", "squares",   "gammaGradient", "betaGradient",
+                                      "scores", "probabilities"};
   for (const char* result : kResults) {
     if (std::strcmp(name, result) == 0) return true;
   }

@@ -26,6 +26,14 @@ export interface InstructionFields {
     epsilon: number;
     type: DType;
   };
+  /** Of attention, from scores and gradients of probabilities; row r sees `visible` + r columns. */
+  scoreGradient: {
+    rows: number;
+    columns: number;
+    shiftStride: number;
+    visible: number;
+    output: DType;
+  };
   /** Over the middle axis of [outer, count, inner]. */
   sum: { outer: number; count: number; inner: number; input: DType; output: DType };
   unary: UnaryFields;

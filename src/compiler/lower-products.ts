@@ -10,7 +10,7 @@ type Geometry = Pick<Conv2dFields, 'batch' | 'channels' | 'outChannels' | 'input
   Partial<Conv2dFields>;
 
 /** A convolution of plain weights without an epilogue; by default 1×1 over one line of pixels. */
-function plainProduct(given: Geometry & { readonly outWidth: number }): Conv2dFields {
+export function plainProduct(given: Geometry & { readonly outWidth: number }): Conv2dFields {
   return {
     height: 1,
     width: given.outWidth,

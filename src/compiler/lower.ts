@@ -4,6 +4,7 @@ import type { Graph, Node } from '../ir/graph.ts';
 import type { NodeOf, OpName } from '../ir/op-table.ts';
 import type { Place } from './instructions.ts';
 import { lowerAttention } from './lower-attention.ts';
+import { lowerAttentionGradient } from './lower-attention-gradient.ts';
 import { lowerConv2d, lowerLinear } from './lower-conv2d.ts';
 import {
   lowerBroadcast,
@@ -43,7 +44,7 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   add: lowerBinary,
   affine: lowerAffine,
   attention: lowerAttention,
-  attentionGradient: 'no-kernel',
+  attentionGradient: lowerAttentionGradient,
   broadcast: lowerBroadcast,
   cast: lowerCast,
   concat: lowerConcat,

@@ -155,7 +155,7 @@ export function offsetPlace(
   place: Extract<Place, { storage: Storage }>,
   elements: number,
   dtype: DType,
-): Place {
+): Extract<Place, { storage: Storage }> {
   return { ...place, byteOffset: place.byteOffset + elements * byteSize(dtype) };
 }
 

@@ -1,3 +1,5 @@
+import { attention } from '../../src/ir/ops/attention.ts';
+import { attentionGradient } from '../../src/ir/ops/attention-gradient.ts';
 import { groupNormGradient } from '../../src/ir/ops/group-norm-gradient.ts';
 import { layerNormGradient } from '../../src/ir/ops/layer-norm-gradient.ts';
 import { sum } from '../../src/ir/ops/sum.ts';
@@ -5,7 +7,7 @@ import { upsampleNearestGradient } from '../../src/ir/ops/upsample-nearest-gradi
 import { makeTrial } from './op-trial.ts';
 import { testProblem } from './problem.ts';
 import { noiseTensor } from './random.ts';
-import { EPS32, rounding } from './tolerance.ts';
+import { EPS_BF16, EPS32, rounding } from './tolerance.ts';
 
 // Gradients that are no products, and sums.
 
@@ -110,4 +112,56 @@ for (const [from, to] of [
         (y, _i, stored) => 32 * EPS32 + rounding(stored, y),
       ),
   });
+}
+
+interface Attention {
+  readonly batch: number;
+  readonly heads: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly width: number;
+  readonly causal?: true;
+}
+
+const ATTENTIONS: readonly Attention[] = [
+  { batch: 2, heads: 8, queries: 64, keys: 64, width: 40 },
+  { batch: 1, heads: 2, queries: 100, keys: 77, width: 16 },
+  { batch: 2, heads: 3, queries: 33, keys: 33, width: 5, causal: true },
+  { batch: 1, heads: 1, queries: 1, keys: 1, width: 1 },
+  { batch: 1, heads: 4, queries: 3, keys: 50, width: 1 },
+  // More pairs than are in memory at a time.
+  { batch: 1, heads: 1, queries: 2200, keys: 1000, width: 3 },
+];
+for (const { batch, heads, queries, keys, width, causal = false } of ATTENTIONS) {
+  for (const result of ['q', 'k', 'v'] as const) {
+    testProblem({
+      name: `of ${result}, ${batch}×${heads}×${queries}×${keys}×${width}${causal ? ', causal' : ''}`,
+      op: 'scoreGradient',
+      dtypes: ['f32', 'bf16'],
+      flops: 10 * batch * heads * queries * keys * width,
+      make: (dtype) => {
+        const scale = 1 / Math.sqrt(width);
+        // Numbers stay within four deviations; probabilities of a query sum to 1, and those of a
+        // key to a few times its share of the queries. bf16 rounds P, dS and the output.
+        const relative = dtype === 'bf16' ? 3 * EPS_BF16 : 64 * EPS32;
+        const perKey = causal ? 8 : 4 * Math.max(1, queries / keys);
+        const ofScores = 8 * Math.sqrt(width) * scale * 4;
+        const size = { q: ofScores, k: ofScores * perKey, v: 4 * perKey }[result];
+        return makeTrial(
+          (t) => {
+            const tokens = (name: string, seed: number, count: number) =>
+              t.input(name, noiseTensor(seed, dtype, [batch, count, heads * width]));
+            const q = tokens('q', 1, queries);
+            const k = tokens('k', 2, keys);
+            const v = tokens('v', 3, keys);
+            const gradient = tokens('gradient', 4, queries);
+            const output = attention(t.b, q, k, v, { heads, causal });
+            const inputs = { q, k, v, output, gradient };
+            return attentionGradient(t.b, inputs, { heads, scale, causal })[result];
+          },
+          (y, _i, stored) => (relative * size) / 4 + rounding(stored, y),
+        );
+      },
+    });
+  }
 }
