@@ -82,7 +82,15 @@ function assign(graph: Graph, dtype: DType): Graph {
 }
 
 function wantedDType(node: Node, operand: string, dtype: DType): DType {
-  return STAYS_F32.has(`${node.op}.${operand}`) ? 'f32' : dtype;
+  return STAYS_F32.has(`${node.op}.${operand}`) || roundsWeights(node) ? 'f32' : dtype;
+}
+
+/** Training rounds weights as they are: a bf16 weight has steps about as wide as those of its codes. */
+function roundsWeights(node: Node): boolean {
+  return (
+    isOp(node, 'fakeQuantize', 'fakeQuantizeGradient', 'fakeQuantizeScaleGradient') &&
+    node.inputs.x.node === undefined
+  );
 }
 
 /** Parameters that every reader wants as `dtype`; one read both ways stays as it is, beside a cast. */
