@@ -37,6 +37,13 @@ export function emitCopy(
   lowering.emit(node, 'copy', fields, operands);
 }
 
+/** Fills `count` elements of the node's type, copied from a single zero. */
+export function emitZeros(node: Node, lowering: Lowering, out: Place, count: number): void {
+  const zeros: Place = { weight: { kind: 'zero' } };
+  const copy = { extent: [count], xStride: [0], outStride: [1] };
+  emitCopy(node, lowering, { x: zeros, out }, copy);
+}
+
 export function lowerReshape(node: NodeOf<'reshape'>, lowering: Lowering): void {
   lowering.alias(node.outputs[0], lowering.place(node.inputs.x));
 }
@@ -151,7 +158,7 @@ export function lowerPad(node: NodeOf<'pad'>, lowering: Lowering): void {
 }
 
 /** Source positions from `from` on, each repeated `factor` times from output position `to` on. */
-interface Run {
+export interface NearestRun {
   readonly from: number;
   readonly to: number;
   readonly count: number;
@@ -159,7 +166,7 @@ interface Run {
 }
 
 /** Nearest resampling of one axis as runs of whole factors; a whole factor overall is one run. */
-export function nearestRuns(size: number, outSize: number): Run[] {
+export function nearestRuns(size: number, outSize: number): NearestRun[] {
   const repeats: { from: number; to: number; factor: number }[] = [];
   for (let to = 0; to < outSize; to++) {
     const from = Math.floor((to * size) / outSize);
@@ -167,7 +174,7 @@ export function nearestRuns(size: number, outSize: number): Run[] {
     if (last?.from === from) last.factor++;
     else repeats.push({ from, to, factor: 1 });
   }
-  const runs: Run[] = [];
+  const runs: NearestRun[] = [];
   for (const repeat of repeats) {
     const last = runs.at(-1);
     const continues =

@@ -3,7 +3,7 @@ import type { Node, TensorType } from '../ir/graph.ts';
 import type { NodeOf } from '../ir/op-table.ts';
 import { product } from '../ir/ops/rules.ts';
 import type { Conv2dFields, Place } from './instructions.ts';
-import { emitCopy } from './lower-copies.ts';
+import { emitCopy, emitZeros } from './lower-copies.ts';
 import { type Lowering, offsetPlace } from './lowering.ts';
 
 type Geometry = Pick<Conv2dFields, 'batch' | 'channels' | 'outChannels' | 'input' | 'weightView'> &
@@ -218,7 +218,7 @@ function channelPlanes(
   const rows = Math.min(height, grid.height - top);
   const columns = Math.min(width, grid.width - left);
   if (rows !== grid.height || columns !== grid.width) {
-    fillZeros(node, lowering, out, channels * grid.plane);
+    emitZeros(node, lowering, out, channels * grid.plane);
   }
   const copy = {
     extent: [batch, rows, columns, channels],
@@ -245,7 +245,7 @@ function spreadGradient(
   if (grid.positions === batch * height * width) return place;
   const shape = [grid.positions, channels];
   const out = lowering.temporary({ dtype: gradient.dtype, shape });
-  fillZeros(node, lowering, out, grid.positions * channels);
+  emitZeros(node, lowering, out, grid.positions * channels);
   const copy = {
     extent: [batch, height, width, channels],
     xStride: [height * width * channels, width * channels, channels, 1],
@@ -258,15 +258,4 @@ function spreadGradient(
   };
   emitCopy(node, lowering, { x: place, out }, copy, gradient.dtype);
   return out;
-}
-
-function fillZeros(
-  node: NodeOf<'conv2dWeightGradient'>,
-  lowering: Lowering,
-  out: Place,
-  count: number,
-): void {
-  const zeros: Place = { weight: { kind: 'zero' } };
-  const copy = { extent: [count], xStride: [0], outStride: [1] };
-  emitCopy(node, lowering, { x: zeros, out }, copy, node.inputs.x.dtype);
 }

@@ -1,9 +1,9 @@
 import type { DType } from '../core/dtype.ts';
-import { BookendError } from '../core/errors.ts';
 import type { Node } from '../ir/graph.ts';
 import type { NodeOf } from '../ir/op-table.ts';
-import { product } from '../ir/ops/rules.ts';
+import { product, stridesOf } from '../ir/ops/rules.ts';
 import type { Place } from './instructions.ts';
+import { emitCopy, emitZeros, type NearestRun, nearestRuns } from './lower-copies.ts';
 import type { Lowering } from './lowering.ts';
 
 interface Operand {
@@ -15,42 +15,86 @@ interface Operand {
 /** Neighbouring axes are summed as one; others in turn, what lies between in f32. */
 export function lowerSum(node: NodeOf<'sum'>, lowering: Lowering): void {
   const { x } = node.inputs;
-  sumAxes(node, lowering, { ...x, place: lowering.place(x) }, node.attributes.axes);
+  const [output] = node.outputs;
+  const { axes } = node.attributes;
+  if (runsOf(x.shape, axes).length === 0) lowering.alias(output, lowering.place(x));
+  else sumAxes(node, lowering, { ...x, place: lowering.place(x) }, axes, lowering.allocate(output));
 }
 
-/** Nearest resampling by whole factors repeats pixels; its gradient sums over the repetitions. */
+/**
+ * Nearest resampling repeats pixels, those of a run all by the same factor; its gradient sums over
+ * the repetitions.
+ */
 export function lowerUpsampleNearestGradient(
   node: NodeOf<'upsampleNearestGradient'>,
   lowering: Lowering,
 ): void {
-  const { gradient } = node.inputs;
-  const [batch, outHeight, outWidth, channels] = gradient.shape;
+  const [, outHeight, outWidth] = node.inputs.gradient.shape;
   const { height, width } = node.attributes;
-  if (outHeight % height !== 0 || outWidth % width !== 0) {
-    throw new BookendError(
-      'unsupported',
-      `${node.op} in ${node.scope} resamples ${height}×${width} to ${outHeight}×${outWidth}; native kernels differentiate whole factors, so use the reference backend.`,
-    );
+  const [output] = node.outputs;
+  const out = lowering.allocate(output);
+  const skipsPixels = outHeight < height || outWidth < width;
+  if (skipsPixels) emitZeros(node, lowering, out, product(output.shape));
+  for (const rows of nearestRuns(height, outHeight)) {
+    for (const columns of nearestRuns(width, outWidth)) {
+      emitRepetitions(node, lowering, out, [rows, columns]);
+    }
   }
-  const shape = [batch, height, outHeight / height, width, outWidth / width, channels];
-  const x = { place: lowering.place(gradient), shape, dtype: gradient.dtype };
-  sumAxes(node, lowering, x, [2, 4]);
 }
 
-/** Sums the later axes first: what is left then is smallest. */
-function sumAxes(node: Node, lowering: Lowering, x: Operand, axes: readonly number[]): void {
+/** Cuts a run of rows and columns out of the gradient, sums it and puts it where it belongs. */
+function emitRepetitions(
+  node: NodeOf<'upsampleNearestGradient'>,
+  lowering: Lowering,
+  out: Place,
+  [rows, columns]: readonly [NearestRun, NearestRun],
+): void {
+  const { gradient } = node.inputs;
+  const [{ shape: target, dtype }] = node.outputs;
+  const [batch, , , channels] = target;
+  const shape = [batch, rows.count, rows.factor, columns.count, columns.factor, channels];
+  const summed = [batch, rows.count, columns.count, channels];
+  const whole = product(shape) === product(gradient.shape);
+  let place = lowering.place(gradient);
+  if (!whole) {
+    const extent = [batch, rows.count * rows.factor, columns.count * columns.factor, channels];
+    const xStride = stridesOf(gradient.shape);
+    const xOffset = rows.to * xStride[1] + columns.to * xStride[2];
+    const cut = lowering.temporary({ dtype, shape });
+    const copy = { extent, xStride, outStride: stridesOf(extent), xOffset };
+    emitCopy(node, lowering, { x: place, out: cut }, copy);
+    place = cut;
+  }
+  const repeats = rows.factor > 1 || columns.factor > 1;
+  const isAll = product(summed) === product(target);
+  if (repeats) {
+    const into = isAll ? out : lowering.temporary({ dtype, shape: summed });
+    sumAxes(node, lowering, { place, shape, dtype }, [2, 4], into);
+    if (isAll) return;
+    place = into;
+  }
+  const outStride = stridesOf(target);
+  const outOffset = rows.from * outStride[1] + columns.from * outStride[2];
+  const copy = { extent: summed, xStride: stridesOf(summed), outStride, outOffset };
+  emitCopy(node, lowering, { x: place, out }, copy);
+}
+
+/** Sums the later axes first: what is left then is smallest. There must be something to sum. */
+function sumAxes(
+  node: Node,
+  lowering: Lowering,
+  x: Operand,
+  axes: readonly number[],
+  out: Place,
+): void {
   const [output] = node.outputs;
   const runs = runsOf(x.shape, axes);
-  if (runs.length === 0) {
-    lowering.alias(output, x.place);
-    return;
-  }
   let from = x;
   for (const [i, { first, last }] of runs.entries()) {
     const isLast = i === runs.length - 1;
     const shape = from.shape.map((extent, axis) => (axis < first || axis > last ? extent : 1));
     const dtype = isLast ? output.dtype : 'f32';
-    const place = isLast ? lowering.allocate(output) : lowering.temporary({ dtype, shape });
+    const place = isLast ? out : lowering.temporary({ dtype, shape });
     const fields = {
       outer: product(from.shape.slice(0, first)),
       count: product(from.shape.slice(first, last + 1)),

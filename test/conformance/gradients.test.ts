@@ -94,10 +94,14 @@ for (const { shape, axes } of SUMS) {
   });
 }
 
-for (const [from, to] of [
-  [4, 8],
-  [3, 9],
-] as const) {
+const RESAMPLINGS = [
+  { from: [4, 4], to: [8, 8] },
+  { from: [3, 5], to: [9, 5] },
+  { from: [3, 4], to: [5, 7] },
+  { from: [5, 3], to: [8, 6] },
+  { from: [5, 4], to: [3, 6] },
+] as const;
+for (const { from, to } of RESAMPLINGS) {
   testProblem({
     name: `of resampling ${from} to ${to}`,
     op: 'sum',
@@ -106,8 +110,8 @@ for (const [from, to] of [
     make: (dtype) =>
       makeTrial(
         (t) => {
-          const gradient = t.input('gradient', noiseTensor(1, dtype, [2, to, to, 21]));
-          return upsampleNearestGradient(t.b, gradient, { height: from, width: from });
+          const gradient = t.input('gradient', noiseTensor(1, dtype, [2, ...to, 21]));
+          return upsampleNearestGradient(t.b, gradient, { height: from[0], width: from[1] });
         },
         (y, _i, stored) => 32 * EPS32 + rounding(stored, y),
       ),
