@@ -1,5 +1,6 @@
+import type { DType } from '../core/dtype.ts';
 import { BookendError } from '../core/errors.ts';
-import type { Node, TensorType } from '../ir/graph.ts';
+import type { Node, Value } from '../ir/graph.ts';
 import type { NodeOf } from '../ir/op-table.ts';
 import { product } from '../ir/ops/rules.ts';
 import type { Conv2dFields, Place } from './instructions.ts';
@@ -42,7 +43,8 @@ export function plainProduct(given: Geometry & { readonly outWidth: number }): C
 
 /**
  * The first factor's rows are pixels, the second is packed as weights when the product runs. A
- * transposed first factor is copied first, since pixels are rows of neighbours.
+ * transposed first factor is copied first, since pixels are rows of neighbours; Aᵀ B is computed as
+ * (Bᵀ A)ᵀ where that copies less: weights have gradients of that form, often with A much wider.
  */
 export function lowerMatmul(node: NodeOf<'matmul'>, lowering: Lowering): void {
   const { a, b } = node.inputs;
@@ -51,52 +53,92 @@ export function lowerMatmul(node: NodeOf<'matmul'>, lowering: Lowering): void {
   const [rows, columns] = output.shape.slice(-2);
   const depth = a.shape[a.shape.length - (transposeA ? 2 : 1)];
   const matrices = product(a.shape.slice(0, -2));
-  const x = transposeA ? transposed(node, lowering, a, [matrices, depth, rows]) : lowering.place(a);
-  const weights = lowering.place(b);
   const out = lowering.allocate(output);
+  const sizes = { matrices, rows, depth, columns };
+  if (!transposeA) {
+    const x = lowering.place(a);
+    emitMatrices(node, lowering, { x, second: b, transposed: transposeB, out }, sizes);
+  } else if (transposeB || rows * depth <= columns * (depth + rows)) {
+    const x = transposed(node, lowering, lowering.place(a), [matrices, depth, rows]);
+    emitMatrices(node, lowering, { x, second: b, transposed: transposeB, out }, sizes);
+  } else {
+    const x = transposed(node, lowering, lowering.place(b), [matrices, depth, columns]);
+    const turned = lowering.temporary({ dtype: output.dtype, shape: [matrices, columns, rows] });
+    const turnedSizes = { matrices, rows: columns, depth, columns: rows };
+    const operands = { x, second: a, transposed: false, out: turned };
+    emitMatrices(node, lowering, operands, turnedSizes);
+    emitTransposition(node, lowering, { x: turned, out }, [matrices, columns, rows]);
+  }
+}
+
+/** Products of the rows at `x` with `second`, matrix by matrix. */
+function emitMatrices(
+  node: NodeOf<'matmul'>,
+  lowering: Lowering,
+  { x, second, transposed, out }: { x: Place; second: Value; transposed: boolean; out: Place },
+  {
+    matrices,
+    rows,
+    depth,
+    columns,
+  }: { matrices: number; rows: number; depth: number; columns: number },
+): void {
+  const { dtype } = second;
   const fields = plainProduct({
     batch: 1,
     channels: depth,
     outChannels: columns,
     outWidth: rows,
-    input: a.dtype,
-    weightView: transposeB ? [0, depth, 1, 0, 0] : [0, 1, columns, 0, 0],
+    input: dtype,
+    weightView: transposed ? [0, depth, 1, 0, 0] : [0, 1, columns, 0, 0],
   });
+  const weights = lowering.place(second);
   for (let matrix = 0; matrix < matrices; matrix++) {
     lowering.emit(node, 'conv2d', fields, {
-      x: matrixPlace(node, x, matrix * rows * depth, a),
-      weights: matrixPlace(node, weights, matrix * depth * columns, b),
-      out: matrixPlace(node, out, matrix * rows * columns, output),
+      x: matrixPlace(node, x, matrix * rows * depth, dtype),
+      weights: matrixPlace(node, weights, matrix * depth * columns, dtype),
+      out: matrixPlace(node, out, matrix * rows * columns, dtype),
     });
   }
 }
 
 /** Where a matrix of a stack begins. */
-function matrixPlace(node: Node, place: Place, offset: number, type: TensorType): Place {
+function matrixPlace(node: Node, place: Place, offset: number, dtype: DType): Place {
   if (offset === 0) return place;
-  if ('storage' in place) return offsetPlace(place, offset, type.dtype);
+  if ('storage' in place) return offsetPlace(place, offset, dtype);
   throw new BookendError(
     'unsupported',
     `${node.op} in ${node.scope} reads a stack of matrices from a parameter; native kernels take computed ones there, so use the reference backend.`,
   );
 }
 
-/** A copy of `value` [matrices, rows, columns] as [matrices, columns, rows]. */
+type MatrixShape = readonly [matrices: number, rows: number, columns: number];
+
+/** A copy of `x`, of the shape `shape`, with rows and columns exchanged. */
 function transposed(
-  node: Node,
+  node: NodeOf<'matmul'>,
   lowering: Lowering,
-  value: NodeOf<'matmul'>['inputs']['a'],
-  [matrices, rows, columns]: readonly [number, number, number],
+  x: Place,
+  shape: MatrixShape,
 ): Place {
-  const shape = [matrices, columns, rows];
-  const out = lowering.temporary({ dtype: value.dtype, shape });
-  const copy = {
-    extent: shape,
+  const [matrices, rows, columns] = shape;
+  const { dtype } = node.outputs[0];
+  const out = lowering.temporary({ dtype, shape: [matrices, columns, rows] });
+  emitTransposition(node, lowering, { x, out }, shape);
+  return out;
+}
+
+function emitTransposition(
+  node: NodeOf<'matmul'>,
+  lowering: Lowering,
+  operands: { x: Place; out: Place },
+  [matrices, rows, columns]: MatrixShape,
+): void {
+  emitCopy(node, lowering, operands, {
+    extent: [matrices, columns, rows],
     xStride: [rows * columns, 1, columns],
     outStride: [rows * columns, rows, 1],
-  };
-  emitCopy(node, lowering, { x: lowering.place(value), out }, copy, value.dtype);
-  return out;
+  });
 }
 
 /**

@@ -75,6 +75,8 @@ const MATMULS: readonly Matmul[] = [
   { rows: 5, depth: 3, columns: 67, transposeA: true },
   { rows: 19, depth: 31, columns: 9, transposeB: true },
   { rows: 6, depth: 10, columns: 4, transposeA: true, transposeB: true },
+  { rows: 40, depth: 50, columns: 6, transposeA: true },
+  { stack: [2], rows: 90, depth: 300, columns: 7, transposeA: true },
   { rows: 128, depth: 320, columns: 320 },
   { rows: 320, depth: 320, columns: 130, transposeA: true },
   { rows: 33, depth: 1300, columns: 70, transposeA: true },

@@ -45,6 +45,16 @@ void pack_row(const T* row, std::int64_t stride, std::int64_t count, std::int64_
   for (std::int64_t i = count; i < lanes; ++i) out[i * pack] = T{};
 }
 
+// Two whole channels of neighbouring columns at once, which compilers turn into interleaving of vectors.
+void pack_pair(const Bf16* even, const Bf16* odd, std::int64_t count, std::int64_t lanes,
+               Bf16* out) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    out[2 * i] = even[i];
+    out[2 * i + 1] = odd[i];
+  }
+  for (std::int64_t i = 2 * count; i < 2 * lanes; ++i) out[i] = Bf16{};
+}
+
 template <class T>
 void pack_piece(const Conv2dProblem& problem, const PanelLayout& layout, const Piece& piece,
                 const T* weights, std::byte* packed) {
@@ -66,6 +76,13 @@ void pack_piece(const Conv2dProblem& problem, const PanelLayout& layout, const P
   for (std::int64_t step = piece.first_step; step < piece.last_step; ++step) {
     for (int half = 0; half < halves; ++half, out += lanes * pack) {
       const T* first = tap + (half * layout.columns + column) * view.output;
+      if constexpr (pack == 2) {
+        if (view.output == 1 && step * 2 + 1 < channels) {
+          const T* even = first + (before + step * 2) * view.channel;
+          pack_pair(even, even + view.channel, count, lanes, out);
+          continue;
+        }
+      }
       for (std::int64_t p = 0; p < pack; ++p) {
         const std::int64_t channel = step * pack + p;
         const bool pads = channel >= channels;

@@ -72,26 +72,41 @@ bool find_transposition(const Axes& axes, Transposition* found) {
   return true;
 }
 
-// Reads a cache line of neighbours at a time, and writes each of them to a row of its own.
+// Neighbours of the source by neighbours of the result that are transposed in one piece: a cache line
+// by what makes the rows of the result long.
+template <class T>
+constexpr std::int64_t kBlock = 64 / sizeof(T);
+constexpr std::int64_t kRun = 256;
+
+// By way of a buffer: rows of the result often lie a power of two apart, where lines that are
+// written an element at a time would throw each other out of the cache.
+template <class T>
+void transpose_block(const T* x, std::int64_t x_stride, T* out, std::int64_t out_stride,
+                     std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t kPad = 64 / sizeof(T);
+  T buffer[kBlock<T>][kRun + kPad];
+  for (std::int64_t i = 0; i < columns; ++i, x += x_stride) {
+    for (std::int64_t j = 0; j < rows; ++j) buffer[j][i] = x[j];
+  }
+  for (std::int64_t j = 0; j < rows; ++j) {
+    std::memcpy(out + j * out_stride, buffer[j], static_cast<std::size_t>(columns) * sizeof(T));
+  }
+}
+
 template <class T>
 void transpose(const Transposition& axes, const void* x, void* out, ThreadPool& pool) {
-  constexpr std::int64_t kBlock = 64 / sizeof(T), kRun = 256;
-  const std::int64_t blocks = (axes.from.extent + kBlock - 1) / kBlock;
+  const std::int64_t blocks = (axes.from.extent + kBlock<T> - 1) / kBlock<T>;
   const std::int64_t runs = (axes.to.extent + kRun - 1) / kRun;
   pool.for_each(axes.rest.outer_turns() * blocks * runs, [&](std::int64_t task, int) {
     std::int64_t from, to;
     axes.rest.offsets(task / blocks / runs, &from, &to);
-    const std::int64_t begin = task % blocks * kBlock, run = task / blocks % runs * kRun;
+    const std::int64_t begin = task % blocks * kBlock<T>, run = task / blocks % runs * kRun;
     const std::int64_t rows = axes.from.extent - begin, columns = axes.to.extent - run;
-    const T* source =
-        static_cast<const T*>(x) + from + begin + run * axes.to.first_stride;
-    T* target = static_cast<T*>(out) + to + begin * axes.from.second_stride + run;
-    for (std::int64_t i = 0; i < (columns < kRun ? columns : kRun); ++i) {
-      const T* line = source + i * axes.to.first_stride;
-      for (std::int64_t j = 0; j < (rows < kBlock ? rows : kBlock); ++j) {
-        target[j * axes.from.second_stride + i] = line[j];
-      }
-    }
+    transpose_block(static_cast<const T*>(x) + from + begin + run * axes.to.first_stride,
+                    axes.to.first_stride,
+                    static_cast<T*>(out) + to + begin * axes.from.second_stride + run,
+                    axes.from.second_stride, rows < kBlock<T> ? rows : kBlock<T>,
+                    columns < kRun ? columns : kRun);
   });
 }
 
