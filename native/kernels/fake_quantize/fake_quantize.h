@@ -8,7 +8,8 @@
 
 namespace bookend {
 
-// With v = x / scale, held to lowest - zero ... highest - zero:
+// With v = x / scale; held: where round(v) is beyond lowest - zero ... highest - zero, v is the
+// nearer of these.
 enum class FakeQuantizeResult : std::uint8_t {
   value,           // round(v) * scale
   gradient,        // the gradient where v was not held, 0 elsewhere

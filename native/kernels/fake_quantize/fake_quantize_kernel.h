@@ -61,10 +61,11 @@ class FakeQuantize {
       highest = F::splat(problem.highest - zero);
     }
     Vector held(Vector steps) const { return F::min(highest, F::max(lowest, steps)); }
-    // `inside` where the steps are codes, `outside` beyond.
+    // `inside` where the steps are rounded to codes, `outside` beyond.
     Vector where(Vector steps, Vector inside, Vector outside) const {
-      return F::select_less(steps, lowest, outside,
-                            F::select_less(highest, steps, outside, inside));
+      const Vector rounded = F::round(steps);
+      return F::select_less(rounded, lowest, outside,
+                            F::select_less(highest, rounded, outside, inside));
     }
   };
 

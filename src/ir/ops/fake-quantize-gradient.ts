@@ -1,3 +1,4 @@
+import { roundToEven } from '../../core/quantization-params.ts';
 import type { Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { noFlops, type OpDefinition } from '../op.ts';
@@ -15,7 +16,8 @@ export type FakeQuantizeGradientInputs = FakeQuantizeInputs & {
 
 /**
  * The straight-through gradient of fakeQuantize for x (Bengio et al., arXiv 1308.3432): rounding counts
- * as the identity where lowest ≤ x/scale + zero ≤ highest and as a constant elsewhere.
+ * as the identity where lowest ≤ ⌊x/scale⌉ + zero ≤ highest and as a constant elsewhere. So the largest
+ * weight of a channel, which its scale often puts at the last code exactly, lies safely inside.
  */
 export const fakeQuantizeGradientOp: OpDefinition<FakeQuantizeGradientInputs, CodeRange> = {
   name: 'fakeQuantizeGradient',
@@ -32,7 +34,7 @@ export const fakeQuantizeGradientOp: OpDefinition<FakeQuantizeGradientInputs, Co
     return [
       gradient.data.map((value, i) => {
         const n = Math.floor(i / row);
-        const code = x.data[i] / scale.data[n] + (zero?.data[n] ?? 0);
+        const code = roundToEven(x.data[i] / scale.data[n]) + (zero?.data[n] ?? 0);
         return code >= lowest && code <= highest ? value : 0;
       }),
     ];

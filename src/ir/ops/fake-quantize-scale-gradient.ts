@@ -11,7 +11,7 @@ import type { FakeQuantizeAttributes } from './fake-quantize-operands.ts';
 /**
  * The gradient of fakeQuantize for its scale, like the scale (Esser et al., "Learned Step Size
  * Quantization", arXiv 1902.08153, eq. 3, with a zero point): the sum over the elements that share it of
- * the gradient times ⌊v⌉ − v where v = x/scale lies within the codes, and times lowest − zero or
+ * the gradient times ⌊v⌉ − v where v = x/scale is rounded to a code, and times lowest − zero or
  * highest − zero beyond them; then times `gradientScale`.
  */
 export const fakeQuantizeScaleGradientOp: OpDefinition<
@@ -31,8 +31,9 @@ export const fakeQuantizeScaleGradientOp: OpDefinition<
       const n = Math.floor(i / row);
       const origin = zero?.data[n] ?? 0;
       const steps = value / scale.data[n];
-      const clamped = Math.min(Math.max(steps, lowest - origin), highest - origin);
-      const slope = clamped === steps ? roundToEven(steps) - steps : clamped;
+      const rounded = roundToEven(steps);
+      const held = Math.min(Math.max(rounded, lowest - origin), highest - origin);
+      const slope = held === rounded ? rounded - steps : held;
       sums[n] += gradient.data[i] * slope * gradientScale;
     }
     return [sums];

@@ -16,7 +16,7 @@ import { fakeQuantizeScaleGradient } from './fake-quantize-scale-gradient.ts';
  * to even. Weights have a scale for each output channel, which is their first axis; activations for
  * each sample of a batch, since samples may be of different timesteps.
  *
- * Gradients are straight through where x lies within the codes, and zero elsewhere; that of the scale
+ * Gradients are straight through where x is rounded to a code, and zero beyond the last ones; that of the scale
  * is the one of LSQ (Esser et al., arXiv 1902.08153, eq. 3). The zero point has none.
  */
 export const fakeQuantizeOp: OpDefinition<FakeQuantizeInputs, FakeQuantizeAttributes> = {

@@ -172,7 +172,7 @@ test('ranges move towards what each sample holds, until they are frozen', async 
   assert.throws(() => resumed.restore(short), { code: 'invalid-checkpoint' });
 });
 
-test('weights, biases and scales all have gradients; scales of a bucket add up', async () => {
+test('weights, biases and scales have gradients, natively too; scales of a bucket add up', async () => {
   const graph = tinyUNet(2);
   const {
     graph: prepared,
@@ -196,6 +196,17 @@ test('weights, biases and scales all have gradients; scales of a bucket add up',
   for (const name of names) {
     const { data } = results[gradientName(name)];
     assert.ok(data.every(Number.isFinite) && data.some((x) => x !== 0), name);
+  }
+  const options = { threads: 1, passes: [] };
+  const executable = await nativeBackend.compile(gradients, memoryWeights(tensors), options);
+  const native = await executable.run(sources);
+  executable.dispose();
+  for (const name of names.map(gradientName)) {
+    const { data } = results[name];
+    const computed = floats(native[name]);
+    const error = Math.hypot(...data.map((x, i) => x - computed[i]));
+    // Softmax does not see what all keys have in common: the gradient of their bias is 0.
+    assert.ok(error < 1e-3 * Math.max(Math.hypot(...data), 1e-2), `${name} is off by ${error}`);
   }
   const outputs: Record<string, Tensor> = {};
   for (const name of learned.names().map(gradientName)) {
