@@ -49,6 +49,8 @@ interface Plan {
       | 'probabilities'
       | 'scoreGradient'
       | 'turnedQuery'
+      | 'turnedKey'
+      | 'turnedValue'
       | 'turnedGradient'
       | 'query',
       Block
@@ -96,6 +98,8 @@ function makePlan(node: Gradient, lowering: Lowering): Plan {
       probabilities: numbers(rows, keys),
       scoreGradient: numbers(rows, keys),
       turnedQuery: numbers(width, queries),
+      turnedKey: numbers(width, keys),
+      turnedValue: numbers(width, keys),
       turnedGradient: numbers(width, queries),
       query: numbers(rows, width),
       key: sums(),
@@ -158,9 +162,12 @@ class Head {
   }
 
   emit(): void {
-    const { operands, memory, queries, rows, results } = this.#plan;
-    this.#turn(this.#at(operands.q, queries), memory.turnedQuery);
-    this.#turn(this.#at(operands.gradient, queries), memory.turnedGradient);
+    const { operands, memory, queries, keys, rows, results } = this.#plan;
+    this.#turn(operands.q, queries, memory.turnedQuery);
+    this.#turn(operands.gradient, queries, memory.turnedGradient);
+    // Packing them for each block reads neighbours.
+    this.#turn(operands.k, keys, memory.turnedKey);
+    this.#turn(operands.v, keys, memory.turnedValue);
     let block = 0;
     for (let first = 0; first < queries; first += rows, block++) {
       this.#emitBlock(first, Math.min(rows, queries - first), block);
@@ -172,9 +179,9 @@ class Head {
   #emitBlock(first: number, rows: number, block: number): void {
     const { node, lowering, operands, memory, queries, keys, shift } = this.#plan;
     const { heads, scale, causal } = node.attributes;
-    this.#multiply(operands.q, operands.k, memory.scores, { first, rows, scale });
+    this.#multiply(operands.q, memory.turnedKey, memory.scores, { first, rows, scale });
     const unscaled = { first, rows, scale: 1 };
-    this.#multiply(operands.gradient, operands.v, memory.probabilityGradient, unscaled);
+    this.#multiply(operands.gradient, memory.turnedValue, memory.probabilityGradient, unscaled);
     const fields = {
       rows,
       columns: keys,
@@ -196,7 +203,7 @@ class Head {
     this.#accumulate(turnedQuery, scoreGradient, memory.key, { first, rows, block, scale });
   }
 
-  /** rows × keys: some rows of [queries, width] times those of [keys, width]. */
+  /** rows × keys: some rows of [queries, width] times [width, keys]. */
   #multiply(
     left: Block,
     right: Block,
@@ -213,10 +220,10 @@ class Head {
       input: node.inputs.q.dtype,
       output: 'f32',
       outputScale: scale,
-      weightView: [0, channels, 1, 0, 0],
+      weightView: [0, 1, keys, 0, 0],
     });
     const x = this.#at(left, queries, first);
-    lowering.emit(node, 'conv2d', fields, { x, weights: this.#at(right, keys), out });
+    lowering.emit(node, 'conv2d', fields, { x, weights: right, out });
   }
 
   /** dQ of some rows. */
@@ -271,11 +278,11 @@ class Head {
     });
   }
 
-  /** This head of `x` [queries, width] as [width, queries]. */
-  #turn(x: Block, out: Block): void {
-    const { node, lowering, channels, width, queries } = this.#plan;
-    const copy = { extent: [width, queries], xStride: [1, channels], outStride: [queries, 1] };
-    emitCopy(node, lowering, { x, out }, copy, node.inputs.q.dtype);
+  /** This head of `x` [tokens, width] as [width, tokens]. */
+  #turn(x: Block, tokens: number, out: Block): void {
+    const { node, lowering, channels, width } = this.#plan;
+    const copy = { extent: [width, tokens], xStride: [1, channels], outStride: [tokens, 1] };
+    emitCopy(node, lowering, { x: this.#at(x, tokens), out }, copy, node.inputs.q.dtype);
   }
 
   /** Turns sums [width, keys] back into this head of `out`. */
