@@ -4,162 +4,25 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { ARENA_BYTES, CONV, makeDescription } from '../../../test/support/native-description.ts';
 import type { Conv2dFields } from '../../compiler/instructions.ts';
 import { TorchGenerator } from '../../core/rng.ts';
-import type { NativeProgramDescription, WeightBuffer } from './addon.ts';
 import { loadAddon } from './loader.ts';
 
 const addon = loadAddon();
-
-const CONV: Conv2dFields = {
-  batch: 2,
-  height: 5,
-  width: 4,
-  channels: 3,
-  skipChannels: 2,
-  outChannels: 8,
-  outHeight: 5,
-  outWidth: 4,
-  kernelHeight: 3,
-  kernelWidth: 3,
-  stride: 1,
-  padTop: 1,
-  padLeft: 1,
-  upsample: 1,
-  input: 'f32',
-  output: 'f32',
-  store: 'float',
-  quantizeScale: 1,
-  quantizeZero: 0,
-  inputScale: 1,
-  inputZero: 0,
-  skipScale: 1,
-  skipZero: 0,
-  hasBias: true,
-  hasRowBias: false,
-  hasResidual: false,
-  activation: 'geglu',
-  outputScale: 1,
-};
-
-/** One instruction of every kind, all in one arena. */
-function description(weights: WeightBuffer, bias: WeightBuffer): NativeProgramDescription {
-  const [x, skip, out] = [{ arena: 0 }, { arena: 4096 }, { arena: 8192 }];
-  const f32 = { input: 'f32', output: 'f32' };
-  const norm = { gamma: { buffer: bias }, beta: { buffer: bias }, epsilon: 1e-5, ...f32 };
-  const unary = { count: 100, scale: 1, offset: 0, ...f32 };
-  return {
-    isa: 'scalar',
-    threads: 2,
-    arenaBytes: 16384,
-    inputs: [{ arena: 0, bytes: 480 }],
-    outputs: [{ arena: 8192, bytes: 640 }],
-    instructions: [
-      { op: 'conv2d', ...CONV, x, skip, weights: { buffer: weights }, bias: { buffer: bias }, out },
-      {
-        op: 'groupNorm',
-        batch: 1,
-        rows: 6,
-        channels: 6,
-        skipChannels: 2,
-        groups: 4,
-        activation: 'silu',
-        x,
-        skip,
-        out,
-        ...norm,
-      },
-      { op: 'layerNorm', rows: 3, channels: 8, x, out, ...norm },
-      {
-        op: 'attention',
-        batch: 1,
-        heads: 2,
-        queries: 5,
-        keys: 6,
-        headDim: 4,
-        qStride: 8,
-        kStride: 16,
-        vStride: 16,
-        scale: 0.5,
-        causal: false,
-        type: 'f32',
-        output: 'f32',
-        scores: 'float',
-        q: x,
-        k: x,
-        v: { arena: 32 },
-        out,
-      },
-      { op: 'unary', kind: 'gelu', ...unary, x, out },
-      {
-        op: 'binary',
-        kind: 'mul',
-        extent: [1, 2, 3, 4],
-        aStride: [0, 12, 4, 1],
-        bStride: [0, 0, 0, 1],
-        aType: 'f32',
-        bType: 'f32',
-        output: 'f32',
-        a: x,
-        b: skip,
-        out,
-      },
-      { op: 'geglu', rows: 3, columns: 5, type: 'f32', x, out },
-      { op: 'softmax', rows: 3, columns: 5, type: 'f32', x, out },
-      {
-        op: 'copy',
-        extent: [1, 1, 1, 2, 3, 4],
-        xStride: [0, 0, 0, 12, 4, 1],
-        outStride: [0, 0, 0, 1, 2, 6],
-        xOffset: 1,
-        outOffset: 2,
-        type: 'f32',
-        x,
-        out,
-      },
-      {
-        op: 'embedding',
-        count: 6,
-        rows: 2,
-        width: 4,
-        tableType: 'f32',
-        output: 'f32',
-        ids: x,
-        table: { buffer: bias },
-        out,
-      },
-      {
-        op: 'timestepEmbedding',
-        count: 2,
-        dim: 8,
-        cosineFirst: true,
-        frequencyShift: 0,
-        maxPeriod: 100,
-        timesteps: x,
-        out,
-      },
-    ],
-  };
-}
-
-async function makeDescription(): Promise<NativeProgramDescription> {
-  const weight = { dtype: 'f32', data: new Float32Array(8 * 5 * 9).fill(0.1) } as const;
-  const weights = await addon.packWeights(CONV, 'scalar', weight);
-  const bias = { dtype: 'f32', data: new Float32Array(8).fill(0.5) } as const;
-  return description(weights, await addon.loadVector(bias, 'f32', 8));
-}
 
 function hasCode(error: unknown): boolean {
   return error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
 }
 
 test('a program of every instruction runs', async () => {
-  const program = addon.createProgram(await makeDescription());
-  assert.equal(addon.describeProgram(program).kernels.length, 11);
+  const good = await makeDescription();
+  const program = addon.createProgram(good);
+  assert.equal(addon.describeProgram(program).kernels.length, good.instructions.length);
   const { promise } = addon.run(program, addon.createArena(), [new Float32Array(120)], true);
   const { outputs, seconds } = await promise;
   assert.equal(outputs[0].byteLength, 640);
-  assert.equal(seconds!.length, 11);
+  assert.equal(seconds!.length, good.instructions.length);
 });
 
 /** 2^93 output pixels. */
@@ -191,7 +54,7 @@ const HOSTILE: readonly unknown[] = [
   [0, 0, 0, 0],
   [2 ** 31, 2 ** 31, 2 ** 31, 2 ** 31],
   {},
-  { arena: 16380 },
+  { arena: ARENA_BYTES - 4 },
   { arena: 2 ** 40 },
   { buffer: {} },
   { buffer: null },
@@ -260,7 +123,7 @@ test('descriptions, handles and inputs of the wrong kind are errors', async () =
     () => addon.createProgram({ ...good, arenaBytes: 4096 }),
     () => addon.createProgram({ ...good, isa: 'mmx' as never }),
     () => addon.createProgram({ ...good, instructions: [1] as never }),
-    () => addon.createProgram({ ...good, inputs: [{ arena: 16384, bytes: 1 }] }),
+    () => addon.createProgram({ ...good, inputs: [{ arena: ARENA_BYTES, bytes: 1 }] }),
     () => addon.createProgram({ ...good, outputs: [{ arena: -1, bytes: 1 }] }),
     () => addon.run({} as never, arena, [input], false),
     () => addon.run(arena as never, program as never, [input], false),
@@ -323,7 +186,7 @@ test('plain weights and strided sources that leave their memory are refused', as
   const arena = (fields: object) =>
     addon.createProgram({
       ...good,
-      instructions: [{ ...conv, ...fields, weights: { arena: 12288 } } as typeof conv],
+      instructions: [{ ...conv, ...fields, weights: { arena: ARENA_BYTES - 4096 } } as typeof conv],
     });
   const turned = false;
   const view = (...weightView: number[]) => ({ weightView, turned });
@@ -335,7 +198,7 @@ test('plain weights and strided sources that leave their memory are refused', as
   assert.throws(() => arena(view(0, 45, 9, 3, -1)), /weightView holds something else/);
   assert.throws(() => arena({ weightView: [0, 45, 9, 3, 1] }), /turned is missing/);
   const plain = view(0, 45, 9, 3, 1);
-  assert.throws(() => arena({ ...plain, xStrides: [4096, 12, 3] }), /x needs/);
+  assert.throws(() => arena({ ...plain, xStrides: [40960, 12, 3] }), /x needs/);
   assert.throws(() => arena({ ...plain, xStrides: [60, 12, 0] }), /keep pixels in one place/);
   assert.throws(() => arena({ ...plain, insertion: 0 }), /insertion is/);
   assert.throws(() => arena({ ...plain, upsample: 2, insertion: 2 }), /has no kernel/);
