@@ -135,7 +135,7 @@ export function parseQuantizationConfig(
     return fail(`is not valid at ${where} (${message.replace(/\.$/, '').slice(0, 200)})`);
   }
   const config = result.data;
-  for (const pattern of [...config.include, ...config.exclude]) requirePattern(pattern);
+  for (const pattern of [...config.include, ...config.exclude]) requirePattern(pattern, code);
   for (const part of [config.weights, config.activations]) {
     if (part && (part.granularity === 'per-group') !== (part.groupSize !== undefined)) {
       fail('needs a groupSize for per-group and for nothing else');

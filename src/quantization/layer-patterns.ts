@@ -1,4 +1,4 @@
-import { BookendError } from '../core/errors.ts';
+import { BookendError, type ErrorCode } from '../core/errors.ts';
 
 /*
  * Which layers a rule means. A pattern is a layer path in which `*` stands for any characters, dots
@@ -7,11 +7,11 @@ import { BookendError } from '../core/errors.ts';
 
 const MAX_LENGTH = 200;
 
-/** @throws BookendError `invalid-argument` for a pattern that cannot be one */
-export function requirePattern(pattern: string): string {
+/** @throws BookendError `code` for a pattern that cannot be one */
+export function requirePattern(pattern: string, code: ErrorCode = 'invalid-argument'): string {
   if (pattern.length <= MAX_LENGTH && /^[\w.*]+$/.test(pattern)) return pattern;
   throw new BookendError(
-    'invalid-argument',
+    code,
     `The layer pattern ${JSON.stringify(pattern.slice(0, 80))} is not made of letters, digits, dots, underscores and "*" alone, at most ${MAX_LENGTH} of them; write one such as "down_blocks.*.resnets.*".`,
   );
 }
