@@ -23,10 +23,5 @@ export function meanSquaredError(a: Pixels, b: Pixels): number {
 
 /** Peak signal-to-noise ratio in dB, 10 · log10(255² ÷ mean squared error); Infinity when equal. */
 export function psnr(a: Pixels, b: Pixels): number {
-  return psnrOfError(meanSquaredError(a, b));
-}
-
-/** The same from a mean squared error in 8-bit steps squared. */
-export function psnrOfError(meanSquared: number): number {
-  return 10 * Math.log10(255 ** 2 / meanSquared);
+  return 10 * Math.log10(255 ** 2 / meanSquaredError(a, b));
 }
