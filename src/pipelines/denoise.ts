@@ -1,8 +1,8 @@
 import { throwIfAborted } from '../core/errors.ts';
+import { startStopwatch } from '../core/stopwatch.ts';
 import type { SchedulerRun } from '../schedulers/scheduler.ts';
 import type { ImageNoise } from './latents.ts';
 import type { Precision, StepEnd } from './request.ts';
-import { startStopwatch } from './stopwatch.ts';
 
 /** Everything a denoising loop needs; the latents are those of its first step. */
 export interface DenoiseTask {

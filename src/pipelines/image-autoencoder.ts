@@ -1,3 +1,4 @@
+import { startStopwatch } from '../core/stopwatch.ts';
 import { tensor } from '../core/tensor.ts';
 import {
   type AutoencoderKLSize,
@@ -8,7 +9,6 @@ import type { AutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
 import { type Compile, CompiledModel } from './compiled-model.ts';
 import { type LatentShape, latentCount } from './latents.ts';
 import type { TileDecoded } from './request.ts';
-import { startStopwatch } from './stopwatch.ts';
 import { planTiles, TileBlender, type TileOrigin, type TilePlan } from './tiles.ts';
 
 /** Pixels, [batch, height, width, 3] channels-last, -1 to 1. */

@@ -1,4 +1,5 @@
 import { BookendError } from '../core/errors.ts';
+import { startStopwatch } from '../core/stopwatch.ts';
 import { resizeImage } from '../io/image.ts';
 import { checkImage, floatsOfImage, type Image } from '../io/image-data.ts';
 import { denoise } from './denoise.ts';
@@ -13,7 +14,6 @@ import {
   requirePlainModel,
   type StableDiffusion,
 } from './stable-diffusion.ts';
-import { startStopwatch } from './stopwatch.ts';
 
 export interface ImageToImageRequest extends PromptRequest {
   /** RGB; scaled to the output size where it differs. */

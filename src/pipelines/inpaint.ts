@@ -1,4 +1,5 @@
 import { BookendError } from '../core/errors.ts';
+import { startStopwatch } from '../core/stopwatch.ts';
 import { type Image, maskOfImage } from '../io/image-data.ts';
 import type { SchedulerRun } from '../schedulers/scheduler.ts';
 import { denoise } from './denoise.ts';
@@ -20,7 +21,6 @@ import {
   promptSettings,
   type StableDiffusion,
 } from './stable-diffusion.ts';
-import { startStopwatch } from './stopwatch.ts';
 
 export interface InpaintRequest extends ImageToImageRequest {
   /** Bright (128 and up) where the image is to be repainted; of the image's size. */

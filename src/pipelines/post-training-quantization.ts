@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { BookendError, throwIfAborted } from '../core/errors.ts';
+import { startStopwatch } from '../core/stopwatch.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { hashFiles } from '../io/file-hash.ts';
 import { resolveModel } from '../io/hub.ts';
@@ -37,7 +38,6 @@ import { QuantizedFolder } from './quantized-folder.ts';
 import { stepGraph } from './quantized-unet.ts';
 import { requireNumber, requireWhole } from './request.ts';
 import { measureSensitivity } from './sensitivity.ts';
-import { startStopwatch } from './stopwatch.ts';
 import { weightsOf } from './weights.ts';
 
 /** What quantization is doing; `seconds` is the time of the one that just ended. */

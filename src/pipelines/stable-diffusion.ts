@@ -1,4 +1,5 @@
 import { BookendError, throwIfAborted } from '../core/errors.ts';
+import { startStopwatch } from '../core/stopwatch.ts';
 import { type Image, imageOfFloats } from '../io/image-data.ts';
 import type { PrecisionSchedule } from '../quantization/precision-schedule.ts';
 import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
@@ -24,7 +25,6 @@ import {
   requireWhole,
   seedsOf,
 } from './request.ts';
-import { startStopwatch } from './stopwatch.ts';
 import type { TextEncoder, TokenizedPrompts } from './text-encoder.ts';
 
 /** The networks of a Stable Diffusion checkpoint, ready to run. */

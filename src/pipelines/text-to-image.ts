@@ -1,3 +1,4 @@
+import { startStopwatch } from '../core/stopwatch.ts';
 import { denoise } from './denoise.ts';
 import { ImageNoise } from './latents.ts';
 import type { GenerationResult, PromptRequest } from './request.ts';
@@ -9,7 +10,6 @@ import {
   requirePlainModel,
   type StableDiffusion,
 } from './stable-diffusion.ts';
-import { startStopwatch } from './stopwatch.ts';
 
 export interface TextToImageRequest extends PromptRequest {
   /** Pixels; the model's own size by default. A multiple of the autoencoder's downscale (8). */

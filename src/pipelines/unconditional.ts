@@ -1,4 +1,5 @@
 import { BookendError } from '../core/errors.ts';
+import { startStopwatch } from '../core/stopwatch.ts';
 import { tensor } from '../core/tensor.ts';
 import type { UNet2DConfig } from '../models/unet-2d-config.ts';
 import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
@@ -17,7 +18,6 @@ import {
   seedsOf,
 } from './request.ts';
 import { imagesOf } from './stable-diffusion.ts';
-import { startStopwatch } from './stopwatch.ts';
 import type { UNet } from './unet.ts';
 
 /** A pixel-space diffusion model without a prompt (DDPM, DDIM). */

@@ -1,4 +1,5 @@
 import { BookendError } from '../core/errors.ts';
+import { timeInTurn } from '../core/stopwatch.ts';
 import { zeros } from '../core/tensor.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { Executable } from '../runtime/backend.ts';
@@ -6,7 +7,6 @@ import { type Compile, CompiledModel, type Lease } from './compiled-model.ts';
 import { bestPrecision } from './cpu-precision.ts';
 import type { StepSeconds } from './precision-plan.ts';
 import type { HighPrecision, Precision } from './request.ts';
-import { timeInTurn } from './stopwatch.ts';
 import { cutUNet, type UNetParts } from './unet-parts.ts';
 import { type Family, type Step, type UNetPlan, UNetRun, type UNetSize } from './unet-run.ts';
 

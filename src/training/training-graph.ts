@@ -1,0 +1,74 @@
+import { BookendError } from '../core/errors.ts';
+import type { Graph } from '../ir/graph.ts';
+import { assignPrecision } from '../passes/assign-precision.ts';
+import { checkpoint } from '../passes/checkpoint.ts';
+import { commonSubexpressions } from '../passes/common-subexpressions.ts';
+import { deadCode } from '../passes/dead-code.ts';
+import { differentiate } from '../passes/differentiate.ts';
+import { type InferencePrecision, runPasses } from '../passes/index.ts';
+import { copyInto } from '../passes/rewrite.ts';
+import { distillationLoss } from './losses.ts';
+
+export interface TrainingGraphOptions {
+  /** Parameters, and graph inputs such as learned scales, whose gradients are wanted. */
+  readonly withRespectTo: readonly string[];
+  /** λ, from 0 (no teacher) to infinity (no target). */
+  readonly distillation: number;
+  /** Whether samples have weights of their own. */
+  readonly weighted: boolean;
+  /** What products are computed in; losses and parameters stay float32. */
+  readonly precision: InferencePrecision;
+}
+
+/** Inputs that a training graph has beside those of its network, and where they come from. */
+export const TARGET = 'target';
+export const TEACHER = 'teacher';
+export const SAMPLE_WEIGHTS = 'sampleWeights';
+
+/**
+ * One step of training a network, but for the optimizer: its loss and the gradients of that.
+ *
+ * Inputs: the network's, `target` and `teacher` like its answer, as λ asks for them, and, if weighted,
+ * `sampleWeights` [batch]. Outputs: `loss` and, where there are two, its parts `targetLoss` and
+ * `teacherLoss` (before λ), all of shape []; `gradient:<name>`; and what the network gives besides its
+ * answer. Activations within blocks are computed twice instead of kept (see `checkpoint`).
+ *
+ * @param network as models build it, before fusion, with its answer as output `sample`
+ * @throws BookendError `invalid-argument` as `distillationLoss` and `differentiate` do
+ */
+export function trainingGraph(network: Graph, options: TrainingGraphOptions): Graph {
+  const { withRespectTo, precision } = options;
+  const differentiated = differentiate(withLoss(network, options), { loss: 'loss', withRespectTo });
+  return runPasses(differentiated, [
+    commonSubexpressions,
+    ...(precision === 'f32' ? [] : [assignPrecision(precision)]),
+    { name: 'checkpoint', run: (graph) => checkpoint(graph) },
+    deadCode,
+  ]);
+}
+
+function withLoss(network: Graph, { distillation, weighted }: TrainingGraphOptions): Graph {
+  const { b, map } = copyInto(network);
+  const { sample, ...others } = network.outputs;
+  if (!sample) {
+    throw new BookendError(
+      'invalid-argument',
+      `${network.name} has no output sample, which is what training compares; pass a U-Net.`,
+    );
+  }
+  const like = (name: string) => b.input(name, 'f32', sample.shape);
+  const { loss, targetLoss, teacherLoss } = distillationLoss(b, {
+    student: map(sample),
+    ...(distillation !== Number.POSITIVE_INFINITY && { target: like(TARGET) }),
+    ...(distillation !== 0 && { teacher: like(TEACHER) }),
+    distillation,
+    ...(weighted && { sampleWeights: b.input(SAMPLE_WEIGHTS, 'f32', sample.shape.slice(0, 1)) }),
+  });
+  for (const [name, value] of Object.entries(others)) b.output(name, map(value));
+  b.output('loss', loss);
+  if (targetLoss && teacherLoss) {
+    b.output('targetLoss', targetLoss);
+    b.output('teacherLoss', teacherLoss);
+  }
+  return b.finish();
+}
