@@ -20,6 +20,13 @@ export interface PixelBatch {
   readonly data: Float32Array;
 }
 
+/** What the encoder says of an image: normal, independent numbers, in the scale of the U-Net. */
+export interface LatentPosterior {
+  /** [batch, height, width, channels]. */
+  readonly mean: Float32Array;
+  readonly deviation: Float32Array;
+}
+
 export interface DecodeOptions {
   /**
    * Largest extent, in latent pixels, that is decoded in one piece; larger images are decoded in
@@ -53,16 +60,19 @@ export class ImageAutoencoder {
     noise: Float32Array,
     signal?: AbortSignal,
   ): Promise<Float32Array> {
-    const { batch, height, width, channels, data } = image;
-    const sample = tensor('f32', [batch, height, width, channels], data);
-    const { mean, logVariance } = await this.#encoder.use({ batch, height, width }, (encoder) =>
-      encoder.run({ sample }, { signal }),
-    );
+    const { mean, logVariance } = await this.#encode(image, signal);
     const { scalingFactor } = this.config;
-    return noise.map((draw, i) => {
-      const deviation = Math.exp(0.5 * Math.min(20, Math.max(-30, logVariance.data[i])));
-      return (mean.data[i] + deviation * draw) * scalingFactor;
-    });
+    return noise.map((draw, i) => (mean[i] + deviationOf(logVariance[i]) * draw) * scalingFactor);
+  }
+
+  /** What `encode` draws its samples from: mean + deviation · noise. */
+  async posterior(image: PixelBatch, signal?: AbortSignal): Promise<LatentPosterior> {
+    const { mean, logVariance } = await this.#encode(image, signal);
+    const { scalingFactor } = this.config;
+    return {
+      mean: mean.map((value) => value * scalingFactor),
+      deviation: logVariance.map((value) => deviationOf(value) * scalingFactor),
+    };
   }
 
   /** Pixels of latents, image by image so that memory does not grow with the batch. */
@@ -94,6 +104,17 @@ export class ImageAutoencoder {
     this.#decoder.dispose();
   }
 
+  async #encode({ batch, height, width, channels, data }: PixelBatch, signal?: AbortSignal) {
+    const sample = tensor('f32', [batch, height, width, channels], data);
+    const { mean, logVariance } = await this.#encoder.use({ batch, height, width }, (encoder) =>
+      encoder.run({ sample }, { signal }),
+    );
+    return {
+      mean: mean.data as Float32Array,
+      logVariance: logVariance.data as Float32Array,
+    };
+  }
+
   async #decodeOne(
     latents: Float32Array,
     shape: LatentShape,
@@ -118,6 +139,11 @@ export class ImageAutoencoder {
       return blender.finish();
     });
   }
+}
+
+/** The bounds are those of diffusers. */
+function deviationOf(logVariance: number): number {
+  return Math.exp(0.5 * Math.min(20, Math.max(-30, logVariance)));
 }
 
 /** Turns the durations of `tiles` pieces, in order, into events. */

@@ -3,7 +3,7 @@ import { BookendError } from '../core/errors.ts';
 /** What random numbers are drawn for; each purpose has numbers of its own from one seed. */
 export type RandomPurpose = keyof typeof STREAMS;
 
-const STREAMS = { timesteps: 1, noise: 2, conditioning: 3, shuffling: 4 } as const;
+const STREAMS = { timesteps: 1, noise: 2, conditioning: 3, shuffling: 4, latents: 5 } as const;
 
 export const randomPurposes = Object.keys(STREAMS) as RandomPurpose[];
 

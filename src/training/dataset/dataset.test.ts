@@ -85,7 +85,7 @@ test('a training image has the size asked for and shows the middle', async () =>
 
 const SHAPES = { mean: [1, 2, 2, 1] };
 const SIZE = { width: 16, height: 16 };
-const KEY = latentsKey(Uint8Array.of(1, 2, 3), 'model-a', SIZE);
+const KEY = latentsKey('123', 'model-a', SIZE);
 const ENTRY = new Map<string, Tensor>([['mean', f32(SHAPES.mean, [1, -2, 0.1, 4])]]);
 
 /** A cache with one entry, and where that lies. */
@@ -114,11 +114,11 @@ test('what is cached is found again, bit for bit', async () => {
 test('content, model, size and kind have entries of their own', async () => {
   await withEntry(async (cache) => {
     const others = [
-      latentsKey(Uint8Array.of(1, 2, 4), 'model-a', SIZE),
-      latentsKey(Uint8Array.of(1, 2, 3), 'model-b', SIZE),
-      latentsKey(Uint8Array.of(1, 2, 3), 'model-a', { width: 16, height: 8 }),
-      textEmbeddingsKey('a cat', 'model-a'),
-      textEmbeddingsKey('a dog', 'model-a'),
+      latentsKey('124', 'model-a', SIZE),
+      latentsKey('123', 'model-b', SIZE),
+      latentsKey('123', 'model-a', { width: 16, height: 8 }),
+      textEmbeddingsKey([1, 23], 'model-a'),
+      textEmbeddingsKey([12, 3], 'model-a'),
     ];
     const paths = new Set([KEY, ...others].map((key) => cache.pathOf(key)));
     assert.equal(paths.size, 6);
@@ -131,7 +131,7 @@ test('an entry that is not what it should be is stale, with a reason', async () 
     assertStale(await cache.read(KEY, { mean: [4] }), /F32\[1, 2, 2, 1\] instead of F32\[4\]/);
     assertStale(await cache.read(KEY, { logvar: SHAPES.mean }), /has no logvar/);
     assertStale(await cache.read(KEY, { ...SHAPES, logvar: [1] }), /holds mean instead of mean, l/);
-    const other = latentsKey(Uint8Array.of(9), 'model-a', SIZE);
+    const other = latentsKey('9', 'model-a', SIZE);
     await cache.write(other, ENTRY);
     await copyFile(cache.pathOf(other), path);
     assertStale(await cache.read(KEY, SHAPES), /was made for something else/);

@@ -2,7 +2,13 @@ import { readdir, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { BookendError } from '../../core/errors.ts';
 import { asIoError } from '../../io/io-error.ts';
-import { type CaptionedImage, MAX_CAPTION_BYTES, readMetadata, readUtf8 } from './metadata.ts';
+import {
+  type CaptionedImage,
+  type Captions,
+  MAX_CAPTION_BYTES,
+  readMetadata,
+  readUtf8,
+} from './metadata.ts';
 
 /** Images with captions, in an order that depends on the folder's content alone. */
 export interface ImageFolder {
@@ -15,6 +21,11 @@ export interface ImageFolder {
    * @throws BookendError `not-found` or `io`; `invalid-argument` where a link leaves the folder
    */
   pathOf(sample: CaptionedImage): Promise<string>;
+}
+
+export interface ImageFolderOptions {
+  /** `ignored`: none is looked for, and all are empty; for models without a prompt. */
+  readonly captions?: Captions;
 }
 
 const METADATA = 'metadata.jsonl';
@@ -31,7 +42,10 @@ const MAX_DEPTH = 8;
  *
  * @throws BookendError `not-found`, `io`, or `invalid-argument` for content that does not fit
  */
-export async function openImageFolder(folder: string): Promise<ImageFolder> {
+export async function openImageFolder(
+  folder: string,
+  { captions = 'required' }: ImageFolderOptions = {},
+): Promise<ImageFolder> {
   const root = await realpath(folder).catch((error) => {
     throw asIoError('read', folder, error);
   });
@@ -39,8 +53,8 @@ export async function openImageFolder(folder: string): Promise<ImageFolder> {
     throw asIoError('read', folder, error);
   });
   const samples = entries.includes(METADATA)
-    ? await listedImages(root, folder)
-    : await imagesWithTexts(root, folder);
+    ? await listedImages(root, folder, captions)
+    : await imagesWithTexts(root, folder, captions);
   if (samples.length === 0) {
     throw new BookendError(
       'invalid-argument',
@@ -51,17 +65,30 @@ export async function openImageFolder(folder: string): Promise<ImageFolder> {
 }
 
 /** Every image is looked up now, so that none turns out to be missing after hours of training. */
-async function listedImages(root: string, folder: string): Promise<CaptionedImage[]> {
-  const samples = await readMetadata(await pathInside(root, METADATA), join(folder, METADATA));
+async function listedImages(
+  root: string,
+  folder: string,
+  captions: Captions,
+): Promise<CaptionedImage[]> {
+  const path = await pathInside(root, METADATA);
+  const samples = await readMetadata(path, join(folder, METADATA), captions);
   for (const { name } of samples) await pathInside(root, name);
   return samples;
 }
 
-async function imagesWithTexts(root: string, folder: string): Promise<CaptionedImage[]> {
+async function imagesWithTexts(
+  root: string,
+  folder: string,
+  captions: Captions,
+): Promise<CaptionedImage[]> {
   const names = await filesIn(root, folder);
   const present = new Set(names);
   const samples: CaptionedImage[] = [];
   for (const name of names.filter((candidate) => IMAGE.test(candidate))) {
+    if (captions === 'ignored') {
+      samples.push({ name, caption: '' });
+      continue;
+    }
     const textName = name.replace(IMAGE, '.txt');
     if (!present.has(textName)) {
       throw new BookendError(

@@ -14,8 +14,8 @@ import type { ImageSize } from './prepare-image.ts';
 
 /** Everything that a cached result depends on. */
 export interface CacheKey {
-  readonly kind: 'latents' | 'text-embeddings';
-  /** Hash of the image file's or the caption's content. */
+  readonly kind: 'latents' | 'text-embeddings' | 'trajectory';
+  /** Hash of what it was made from: the image file's content, a text's tokens, a run's settings. */
   readonly content: string;
   /** What tells the model that made it from every other, such as a hash of its weights. */
   readonly model: string;
@@ -23,18 +23,14 @@ export interface CacheKey {
   readonly size?: readonly [width: number, height: number];
 }
 
-/** @param file content of the image file */
-export function latentsKey(
-  file: Uint8Array,
-  model: string,
-  { width, height }: ImageSize,
-): CacheKey {
-  const content = createHash('sha256').update(file).digest('hex');
+/** @param content hash of the image file's content */
+export function latentsKey(content: string, model: string, { width, height }: ImageSize): CacheKey {
   return { kind: 'latents', content, model, size: [width, height] };
 }
 
-export function textEmbeddingsKey(caption: string, model: string): CacheKey {
-  return { kind: 'text-embeddings', content: hashText(caption), model };
+/** @param ids tokens of the text, padding included */
+export function textEmbeddingsKey(ids: ArrayLike<number>, model: string): CacheKey {
+  return { kind: 'text-embeddings', content: hashText(Array.from(ids).join(' ')), model };
 }
 
 /** The tensors that an entry must hold, and no others. */
