@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { BookendError, throwIfAborted } from '../../core/errors.ts';
+import { startStopwatch } from '../../core/stopwatch.ts';
 import { hashText } from '../../io/file-hash.ts';
 import type { CaptionedImages } from '../../training/dataset/captioned-images.ts';
 import { openFolderImages } from '../../training/dataset/folder-images.ts';
@@ -9,7 +10,6 @@ import type { LoadedModel } from '../load.ts';
 import type { ModelParts } from '../model-parts.ts';
 import { requireExtent } from '../request.ts';
 import { latentShape, requirePlainModel, type StableDiffusion } from '../stable-diffusion.ts';
-import { startStopwatch } from '../stopwatch.ts';
 import { trainedSize, type UnconditionalDiffusion } from '../unconditional.ts';
 import { type CacheOptions, openCache } from './cache-options.ts';
 import { CaptionEmbeddings } from './caption-embeddings.ts';
