@@ -2,8 +2,11 @@ import { stderr } from 'node:process';
 
 /** Progress on stderr: one redrawn bar on a terminal, else a plain line now and then. */
 export interface Progress {
-  /** `done` of `total`; `seconds` is the time of the one that just ended. */
-  update(done: number, seconds: number): void;
+  /**
+   * `done` of `total`; `seconds` is the time of the one that just ended, `detail` whatever else there
+   * is to say at the end of the line.
+   */
+  update(done: number, seconds: number, detail?: string): void;
   finish(): void;
 }
 
@@ -33,7 +36,10 @@ export function formatProgress(
   return `${label} ${bar} ${done}/${total}  ${secondsEach.toFixed(2)} s/${unit}  ETA ${remaining}`;
 }
 
-/** `unit` is what `total` counts. */
+/**
+ * `unit` is what `total` counts. What was done before the first update, by a run that this one goes
+ * on with, has no part in the time of each.
+ */
 export function createProgress(
   label: string,
   total: number,
@@ -41,12 +47,16 @@ export function createProgress(
   stream: { isTTY?: boolean; write(text: string): unknown } = stderr,
 ): Progress {
   let elapsed = 0;
+  let before: number | undefined;
   let sinceLastLine = Number.POSITIVE_INFINITY;
   return {
-    update(done, seconds) {
+    update(done, seconds, detail) {
+      before ??= Math.max(0, done - 1);
       elapsed += seconds;
       sinceLastLine += seconds;
-      const line = formatProgress(label, done, total, elapsed / Math.max(done, 1), unit);
+      const each = elapsed / Math.max(done - before, 1);
+      const bar = formatProgress(label, done, total, each, unit);
+      const line = detail === undefined ? bar : `${bar}  ${detail}`;
       if (stream.isTTY) {
         stream.write(`\r\x1b[2K${line}`);
       } else if (done === total || sinceLastLine >= PLAIN_LINE_INTERVAL_SECONDS) {
