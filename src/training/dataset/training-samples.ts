@@ -41,7 +41,7 @@ export interface TrainingSamples {
 }
 
 export interface PrepareOptions {
-  /** Told after each of `total` samples; `seconds` is its time. */
+  /** Told after each of `total` samples, or evaluations of the model; `seconds` is its time. */
   readonly onProgress?: (done: number, total: number, seconds: number) => void;
   readonly signal?: AbortSignal;
 }
