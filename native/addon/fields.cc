@@ -105,6 +105,7 @@ struct Region {
   const std::byte* base;  // nullptr for the arena
   std::size_t bytes;
   std::size_t offset;
+  bool writable;
 };
 
 Region region(const Fields& fields, const DecodeContext& context, const char* name) {
@@ -114,12 +115,12 @@ Region region(const Fields& fields, const DecodeContext& context, const char* na
   const auto most = static_cast<std::int64_t>(kLargestBytes);
   if (!inner.has("buffer")) {
     return {nullptr, context.arena_bytes,
-            static_cast<std::size_t>(inner.integer("arena", 0, most))};
+            static_cast<std::size_t>(inner.integer("arena", 0, most)), true};
   }
   const std::shared_ptr<Buffer> buffer = from_handle<Buffer>(inner.get("buffer"));
   const std::int64_t offset = inner.has("offset") ? inner.integer("offset", 0, most) : 0;
   context.weights->push_back(buffer);
-  return {buffer->data(), buffer->size(), static_cast<std::size_t>(offset)};
+  return {buffer->data(), buffer->size(), static_cast<std::size_t>(offset), buffer->writable};
 }
 
 bool is_result(const char* name) {
@@ -140,7 +141,7 @@ OperandRef operand(const Fields& fields, const DecodeContext& context, const cha
   if (found.offset % byte_size(dtype) != 0) {
     fields.reject(name, "starts inside an element, at byte " + std::to_string(found.offset));
   }
-  if (found.base != nullptr && is_result(name)) {
+  if (!found.writable && is_result(name)) {
     fields.reject(name, "is a weight buffer, which nothing may write to");
   }
   const std::size_t bytes = count * byte_size(dtype);

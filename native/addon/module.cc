@@ -33,6 +33,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("planPacking", plan_packing_js);
   add("packWeights", pack_weights_js);
   add("loadVector", load_vector_js);
+  add("createFloats", create_floats_js);
   add("releaseBuffer", release_buffer_js);
   add("createProgram", create_program_js);
   add("describeProgram", describe_program_js);

@@ -1,6 +1,7 @@
 #include "addon/weights.h"
 
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -215,6 +216,32 @@ Napi::Value load_vector_js(const Napi::CallbackInfo& info) {
   const DType from = source.dtype("dtype");
   if (!convertible(from, to)) source.reject("dtype", "cannot become " + wanted.text("dtype"));
   return (new VectorWorker(info.Env(), source, from, count, to))->start();
+}
+
+Napi::Value create_floats_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object request = Napi::Object::New(env);
+  request.Set("count", info[0]);
+  const auto count =
+      static_cast<std::size_t>(Fields(request, "The array").integer("count", 1, kLargestExtent));
+  const std::size_t bytes = count * sizeof(float);
+  std::shared_ptr<Buffer> buffer = Buffer::allocate(bytes);
+  if (!buffer) {
+    const Problem problem = no_memory(bytes);
+    fail(env, "An array of " + std::to_string(count) + " numbers: " + problem.text + ".",
+         problem.code);
+  }
+  buffer->writable = true;
+  using Shared = std::shared_ptr<Buffer>;
+  auto owner = std::make_unique<Shared>(buffer);
+  const Napi::ArrayBuffer memory = Napi::ArrayBuffer::New(
+      env, buffer->data(), bytes, [](Napi::Env, void*, Shared* shared) { delete shared; },
+      owner.get());
+  owner.release();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("array", Napi::Float32Array::New(env, count, memory, 0));
+  result.Set("buffer", make_handle<Buffer>(env, std::move(buffer)));
+  return result;
 }
 
 Napi::Value release_buffer_js(const Napi::CallbackInfo& info) {

@@ -24,6 +24,8 @@ class Buffer {
 
   // A kernel's packing, so that no kernel reads another's layout; empty for plain elements.
   std::string format;
+  // Whether Programs may write to it: weights belong to every Program that reads them.
+  bool writable = false;
 
  private:
   Buffer(std::byte* data, std::size_t size, std::size_t mapped)

@@ -6,6 +6,7 @@ import { verify } from '../ir/verify.ts';
 import { type InferencePrecision, inferencePasses, type Pass, runPasses } from '../passes/index.ts';
 import type { Instruction, Place, Storage } from './instructions.ts';
 import { type Lowered, lower } from './lower.ts';
+import type { InPlaceNames } from './lowering.ts';
 import { type Lifetime, planMemory } from './memory-plan.ts';
 import { arenaOffset, type Port, type Program } from './program.ts';
 
@@ -14,6 +15,8 @@ export interface CompileOptions {
   readonly precision?: InferencePrecision;
   /** Instead of the passes that `precision` stands for. */
   readonly passes?: readonly Pass[];
+  /** Parameters and outputs that lie in arrays of their own, which runs read and write in place. */
+  readonly inPlace?: InPlaceNames;
 }
 
 /**
@@ -26,7 +29,7 @@ export function compile(graph: Graph, options: CompileOptions = {}): Program {
   const passes = options.passes ?? inferencePasses(options.precision ?? 'f32');
   const ready = runPasses(graph, passes);
   verify(ready);
-  const lowered = lower(ready);
+  const lowered = lower(ready, options.inPlace);
   const memory = planMemory(lifetimes(lowered));
   const port = (name: string, value: Value, place: Place): Port => ({
     name,
@@ -62,7 +65,9 @@ function lifetimes({ lowering, inputs, outputs }: Lowered): Lifetime[] {
     for (const place of Object.values(operands as Instruction['operands'])) touch(place, i);
   }
   for (const place of outputs.values()) touch(place, instructions.length);
-  return storages.map((storage) => ({ storage, ...spans.get(storage)! }));
+  return storages
+    .filter(({ array }) => !array)
+    .map((storage) => ({ storage, ...spans.get(storage)! }));
 }
 
 /** Rows of the smallest table that `value` picks from, directly or reshaped. */

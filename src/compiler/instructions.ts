@@ -191,10 +191,17 @@ export interface CopyFields {
   type: DType;
 }
 
-/** A block of the arena before it has a place there. */
+/** A block of the arena before it has a place there, or an array outside of the arena. */
 export interface Storage {
   readonly id: number;
   readonly bytes: number;
+  readonly array?: ArrayName;
+}
+
+/** An array that a program works on in place: a parameter that it reads, an output that it writes. */
+export interface ArrayName {
+  readonly kind: 'parameter' | 'output';
+  readonly name: string;
 }
 
 /** A weight as an instruction wants it. */

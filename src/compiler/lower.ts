@@ -1,6 +1,6 @@
 import { BookendError } from '../core/errors.ts';
 import { elementCount } from '../core/shape.ts';
-import type { Graph, Node } from '../ir/graph.ts';
+import type { Graph, Node, Value } from '../ir/graph.ts';
 import type { NodeOf, OpName } from '../ir/op-table.ts';
 import type { Place } from './instructions.ts';
 import { lowerAttention } from './lower-attention.ts';
@@ -35,7 +35,7 @@ import {
   lowerMatmul,
 } from './lower-products.ts';
 import { lowerSum, lowerUpsampleNearestGradient } from './lower-sums.ts';
-import { castFields, Lowering } from './lowering.ts';
+import { castFields, type InPlaceNames, Lowering } from './lowering.ts';
 
 type Rule<K extends OpName> = (node: NodeOf<K>, lowering: Lowering) => void;
 
@@ -86,7 +86,7 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   upsampleNearestGradient: lowerUpsampleNearestGradient,
 };
 
-/** Graph inputs and outputs in the arena, in the graph's order. */
+/** Graph inputs and outputs in the arena, in the graph's order; without outputs in place. */
 export interface Lowered {
   readonly lowering: Lowering;
   readonly inputs: ReadonlyMap<string, Place>;
@@ -98,8 +98,8 @@ export interface Lowered {
  *
  * @throws BookendError `unsupported` for an op that has no native kernel
  */
-export function lower(graph: Graph): Lowered {
-  const lowering = new Lowering(graph);
+export function lower(graph: Graph, inPlace: InPlaceNames = {}): Lowered {
+  const lowering = new Lowering(graph, inPlace);
   const inputs = new Map<string, Place>();
   for (const [name, value] of Object.entries(graph.inputs)) {
     inputs.set(name, lowering.allocate(value));
@@ -119,19 +119,29 @@ function lowerNode(node: Node, lowering: Lowering): void {
   rule(node as never, lowering);
 }
 
-/** A parameter that is an output itself is copied into the arena, where outputs are read. */
+/**
+ * A parameter that is an output itself is copied into the arena, where outputs are read; an output in
+ * place is copied to its array unless it was computed there.
+ */
 function placeOutputs(graph: Graph, lowering: Lowering): Map<string, Place> {
   const outputs = new Map<string, Place>();
   for (const [name, value] of Object.entries(graph.outputs)) {
     const place = lowering.place(value);
-    if ('storage' in place) {
+    const array = lowering.outputArray(name);
+    if (array) {
+      if (place !== array) copyTo(array, value, place, lowering);
+    } else if ('storage' in place && !place.storage.array) {
       outputs.set(name, place);
     } else {
       const out = lowering.temporary(value);
-      const fields = castFields(elementCount(value.shape), value.dtype, value.dtype);
-      lowering.emit(undefined, 'unary', fields, { x: place, out });
+      copyTo(out, value, place, lowering);
       outputs.set(name, out);
     }
   }
   return outputs;
+}
+
+function copyTo(out: Place, { dtype, shape }: Value, x: Place, lowering: Lowering): void {
+  const fields = castFields(elementCount(shape), dtype, dtype);
+  lowering.emit(undefined, 'unary', fields, { x, out });
 }

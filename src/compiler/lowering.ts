@@ -4,6 +4,7 @@ import { elementCount } from '../core/shape.ts';
 import type { Graph, Node, TensorType, Value } from '../ir/graph.ts';
 import { flopsOf, isOp } from '../ir/op-table.ts';
 import type {
+  ArrayName,
   Conv2dFields,
   Instruction,
   InstructionFields,
@@ -20,6 +21,12 @@ export interface Rows {
   readonly stride: number;
 }
 
+/** Parameters and outputs of a graph that lie in arrays outside of the arena; f32. */
+export interface InPlaceNames {
+  readonly parameters?: { has(path: string): boolean };
+  readonly outputs?: { has(name: string): boolean };
+}
+
 /** The state of one lowering: what has been emitted, and where every Value lies. */
 export class Lowering {
   readonly graph: Graph;
@@ -29,8 +36,11 @@ export class Lowering {
   readonly #rows = new Map<Value, Rows>();
   readonly #readers = new Map<Value, Set<Node | 'output'>>();
   readonly #asF32 = new Map<Value, Place>();
+  readonly #arrays = new Map<string, Place>();
+  /** Computed Values that are outputs in place: whoever computes them writes there. */
+  readonly #destinations = new Map<Value, Place>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, { parameters, outputs }: InPlaceNames = {}) {
     this.graph = graph;
     for (const node of graph.nodes) {
       for (const value of Object.values(node.inputs)) this.#addReader(value, node);
@@ -39,8 +49,22 @@ export class Lowering {
     for (const [path, value] of graph.parameters) {
       const { dtype, shape } = value;
       const weight = { kind: 'vector', path, dtype, count: elementCount(shape) } as const;
-      this.#places.set(value, { weight });
+      const array = { kind: 'parameter', name: path } as const;
+      this.#places.set(value, parameters?.has(path) ? this.#array(array, value) : { weight });
     }
+    for (const [name, value] of Object.entries(graph.outputs)) {
+      if (!outputs?.has(name)) continue;
+      const array = this.#array({ kind: 'output', name }, value);
+      this.#arrays.set(name, array);
+      const source = behindViews(value);
+      const isComputed = source.node !== undefined && source.dtype === value.dtype;
+      if (isComputed && !this.#destinations.has(source)) this.#destinations.set(source, array);
+    }
+  }
+
+  /** The array of an output in place. */
+  outputArray(name: string): Place | undefined {
+    return this.#arrays.get(name);
   }
 
   /** Whether nodes of `op`, and nothing else, read `value`. */
@@ -49,11 +73,18 @@ export class Lowering {
     return readers.every((reader) => reader !== 'output' && isOp(reader, op));
   }
 
-  /** Where `value` lies, dense and row-major. */
+  /**
+   * Where `value` lies, dense and row-major. A parameter in place that is read as bf16 is cast for each
+   * of its readers: one copy for all of them would stay from the first to the last.
+   */
   place(value: Value): Place {
     const found = this.#places.get(value);
     if (!found) throw new Error(`Value ${value.id} of ${this.graph.name} was never placed.`);
-    return found;
+    if (!isParameterArray(found) || value.dtype === 'f32') return found;
+    const out = this.temporary(value);
+    const fields = castFields(elementCount(value.shape), 'f32', value.dtype);
+    this.emit(undefined, 'unary', fields, { x: found, out });
+    return out;
   }
 
   /** Where the rows of `value` lie, perhaps apart. */
@@ -64,7 +95,7 @@ export class Lowering {
 
   /** Reserves a block for `value` and says where. */
   allocate(value: Value): Place {
-    const place = this.temporary(value);
+    const place = this.#destinations.get(value) ?? this.temporary(value);
     this.#places.set(value, place);
     return place;
   }
@@ -72,9 +103,7 @@ export class Lowering {
   /** Reserves a block that no Value names. */
   temporary({ dtype, shape }: TensorType): Place {
     const bytes = elementCount(shape) * byteSize(dtype);
-    const storage = { id: this.storages.length, bytes };
-    this.storages.push(storage);
-    return { storage, byteOffset: 0 };
+    return this.#reserve({ id: this.storages.length, bytes });
   }
 
   /** Makes `value` another name for what lies at `place`. */
@@ -92,6 +121,8 @@ export class Lowering {
     if (value.dtype === 'f32') return this.place(value);
     const known = this.#asF32.get(value);
     if (known) return known;
+    const stored = this.#places.get(value);
+    if (stored && isParameterArray(stored)) return stored;
     const place = this.place(value);
     const result =
       'weight' in place && place.weight.kind === 'vector'
@@ -124,6 +155,16 @@ export class Lowering {
     this.instructions.push({ op, fields, operands: Object.fromEntries(present), node, flops });
   }
 
+  #array(array: ArrayName, { shape }: Value): Place {
+    const bytes = elementCount(shape) * byteSize('f32');
+    return this.#reserve({ id: this.storages.length, bytes, array });
+  }
+
+  #reserve(storage: Storage): Place {
+    this.storages.push(storage);
+    return { storage, byteOffset: 0 };
+  }
+
   #castToF32(node: Node, { dtype, shape }: Value, x: Place): Place {
     const out = this.temporary({ dtype: 'f32', shape });
     this.emit(node, 'unary', castFields(elementCount(shape), dtype, 'f32'), { x, out });
@@ -135,6 +176,16 @@ export class Lowering {
     readers.add(reader);
     this.#readers.set(value, readers);
   }
+}
+
+/** What `value` is another shape of. */
+function behindViews(value: Value): Value {
+  const { node } = value;
+  return isOp(node, 'reshape') ? behindViews(node.inputs.x) : value;
+}
+
+function isParameterArray(place: Place): boolean {
+  return 'storage' in place && place.storage.array?.kind === 'parameter';
 }
 
 /** Of the products that an instruction computes; a gradient is several instructions of one node. */

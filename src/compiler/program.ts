@@ -2,7 +2,7 @@ import type { Graph, TensorType } from '../ir/graph.ts';
 import type { Instruction, Place } from './instructions.ts';
 import type { MemoryPlan } from './memory-plan.ts';
 
-/** A graph input or output in the arena. */
+/** A graph input, or an output that is not in place, in the arena. */
 export interface Port extends TensorType {
   readonly name: string;
   readonly offset: number;
@@ -27,7 +27,7 @@ export interface Program {
 
 /** Bytes from the start of the arena, for a place in it. */
 export function arenaOffset(memory: MemoryPlan, place: Place): number | undefined {
-  if ('weight' in place) return undefined;
+  if ('weight' in place || place.storage.array) return undefined;
   return memory.offsets.get(place.storage.id)! + place.byteOffset;
 }
 
@@ -70,6 +70,9 @@ function printInstruction(memory: MemoryPlan, { op, fields, operands, node }: In
 }
 
 function print(memory: MemoryPlan, place: Place): string {
-  if ('storage' in place) return `@${arenaOffset(memory, place)}`;
+  if ('storage' in place) {
+    const { array } = place.storage;
+    return array ? `${array.name}[${place.byteOffset / 4}]` : `@${arenaOffset(memory, place)}`;
+  }
   return place.weight.kind === 'zero' ? '0' : place.weight.path;
 }

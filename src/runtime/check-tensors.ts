@@ -33,9 +33,14 @@ export function checkInputs(graph: Graph, inputs: Readonly<Record<string, Tensor
   }
 }
 
-/** Throws unless `weights` has every parameter of `graph`, in its shape. */
-export function checkWeights(graph: Graph, weights: WeightSource): void {
+/** Throws unless `weights` has every parameter of `graph` but those of `others`, in its shape. */
+export function checkWeights(
+  graph: Graph,
+  weights: WeightSource,
+  others: { has(path: string): boolean } = new Set(),
+): void {
   for (const [path, { shape }] of graph.parameters) {
+    if (others.has(path)) continue;
     const info = weights.info(path);
     if (!info) {
       throw new BookendError(

@@ -1,7 +1,7 @@
 import { BookendError } from '../core/errors.ts';
+import type { NamedArrays } from '../core/named-arrays.ts';
 
-/** Float32 numbers by parameter path: parameters, their gradients, or an optimizer's state. */
-export type NamedArrays = ReadonlyMap<string, Float32Array>;
+export type { NamedArrays };
 
 /** Zeros under the same names and of the same lengths. */
 export function zerosLike(arrays: NamedArrays): Map<string, Float32Array> {

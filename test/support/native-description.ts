@@ -53,10 +53,12 @@ interface Buffers {
   readonly weights: WeightBuffer;
   readonly codes: WeightBuffer;
   readonly bias: WeightBuffer;
+  /** 256 numbers that may be written to. */
+  readonly floats: WeightBuffer;
 }
 
 /** One instruction of every kind, all in one arena. */
-function description({ weights, codes, bias }: Buffers): NativeProgramDescription {
+function description({ weights, codes, bias, floats }: Buffers): NativeProgramDescription {
   const [x, skip, out, more] = [0, 4096, 8192, 12288].map((arena) => ({ arena }));
   const group = { batch: 1, rows: 6, channels: 6, groups: 4 };
   const gradients = { gammaGradient: { arena: 12288 }, betaGradient: { arena: 13312 } };
@@ -130,6 +132,13 @@ function description({ weights, codes, bias }: Buffers): NativeProgramDescriptio
         out,
       },
       { op: 'unary', kind: 'gelu', ...unary, x, out },
+      {
+        op: 'unary',
+        kind: 'silu',
+        ...unary,
+        x: { buffer: floats },
+        out: { buffer: floats, offset: 400 },
+      },
       {
         op: 'binary',
         kind: 'mul',
@@ -257,5 +266,6 @@ export async function makeDescription(): Promise<NativeProgramDescription> {
     weights: await addon.packWeights(CONV, 'scalar', weight),
     codes: await addon.packWeights(CONV_U8, 'scalar', code),
     bias: await addon.loadVector(bias, 'f32', 8),
+    floats: addon.createFloats(256).buffer,
   });
 }

@@ -143,8 +143,27 @@ test('descriptions, handles and inputs of the wrong kind are errors', async () =
     () => addon.loadVector({ dtype: 'f32', data: new Float32Array(4) }, 's32', 4),
     () => addon.loadVector({ dtype: 'f32', data: new Float32Array(4) }, 'f32', 5),
     () => addon.loadVector(null as never, 'f32', 5),
+    () => addon.createFloats(0),
+    () => addon.createFloats('1' as never),
   ];
   for (const call of calls) assert.throws(call, hasCode, String(call));
+});
+
+test('instructions write to arrays, and to no weight', async () => {
+  const good = await makeDescription();
+  const { buffer, array } = addon.createFloats(110);
+  const bias = await addon.loadVector({ dtype: 'f32', data: new Float32Array(110) }, 'f32', 110);
+  const unary = good.instructions.find(({ kind }) => kind === 'gelu')!;
+  const create = (out: object) =>
+    addon.createProgram({ ...good, instructions: [{ ...unary, kind: 'exp', out }] });
+  const program = create({ buffer, offset: 40 });
+  addon.releaseBuffer(buffer);
+  await addon.run(program, addon.createArena(), [new Float32Array(120)], false).promise;
+  assert.deepEqual(array, new Float32Array(110).fill(1, 10));
+  assert.throws(() => create({ buffer: bias }), /out is a weight buffer/);
+  const { buffer: other } = addon.createFloats(110);
+  assert.throws(() => create({ buffer: other, offset: 44 }), /out needs 400 bytes at 44/);
+  assert.throws(() => create({ buffer: other, offset: 2 }), /starts inside an element/);
 });
 
 test('a copy that would write elements again and again is refused', async () => {

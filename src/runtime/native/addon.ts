@@ -82,6 +82,8 @@ export interface NativeAddon {
   ): { kernel: string; format: string; packedBytes: number };
   packWeights(fields: Conv2dFields, isa: IsaName, source: NativeSource): Promise<WeightBuffer>;
   loadVector(source: NativeSource, dtype: DType, count: number): Promise<WeightBuffer>;
+  /** Zeroed memory that programs may write to, and the same memory as numbers. */
+  createFloats(count: number): { buffer: WeightBuffer; array: Float32Array };
   /** Frees the buffer as soon as no program uses it. */
   releaseBuffer(buffer: WeightBuffer): void;
   createProgram(description: NativeProgramDescription): NativeProgram;

@@ -6,6 +6,7 @@ import type { Backend, WeightSource } from '../backend.ts';
 import { checkWeights } from '../check-tensors.ts';
 import type { IsaName, NativeOperand, NativeProgramDescription, WeightBuffer } from './addon.ts';
 import { resolveIsa, resolveThreads } from './cpu.ts';
+import { InPlace, type InPlaceArrays } from './in-place.ts';
 import { callAddon } from './loader.ts';
 import { checkMemory } from './memory.ts';
 import { NativeExecutable } from './native-executable.ts';
@@ -21,6 +22,7 @@ export interface NativeOptions extends CompileOptions {
   readonly isa?: IsaName;
   /** Default: BOOKEND_THREADS, else one for each core. */
   readonly threads?: number;
+  readonly inPlace?: InPlaceArrays;
 }
 
 export interface NativeBackend extends Backend<NativeOptions> {
@@ -36,20 +38,29 @@ export const nativeBackend: NativeBackend = {
   async compile(graph, weights, options = {}) {
     const isa = resolveIsa(options.isa);
     const threads = resolveThreads(options.threads);
+    const inPlace = new InPlace(graph, options.inPlace);
     const program = compile(graph, options);
+    inPlace.requireIn(program.graph);
     // Passes may have put other parameters in place of the graph's.
-    checkWeights(program.graph, weights);
+    checkWeights(program.graph, weights, inPlace.parameters);
     const resolved = resolveWeights(program, isa);
     const byKey = new Map([...resolved.values()].map((weight) => [weight.key, weight]));
-    checkMemory(graph.name, program.memory.arenaBytes + totalBytes(byKey.values()));
+    const weightBytes = totalBytes(byKey.values());
+    checkMemory(graph.name, program.memory.arenaBytes + weightBytes + inPlace.size);
     const store = weightStoreOf(weights);
     const release = () => {
       for (const key of byKey.keys()) store.release(key);
     };
     try {
       const buffers = await loadWeights(store, byKey, isa);
-      const bufferOf = (weight: Weight) => buffers.get(resolved.get(weight)!.key)!;
-      const description = describe(program, { isa, threads }, bufferOf);
+      const operand = (place: Place): NativeOperand => {
+        if ('weight' in place) return { buffer: buffers.get(resolved.get(place.weight)!.key)! };
+        const { array } = place.storage;
+        if (!array) return { arena: arenaOffset(program.memory, place)! };
+        const { buffer, offset } = inPlace.place(array);
+        return { buffer, offset: offset + place.byteOffset };
+      };
+      const description = describe(program, { isa, threads }, operand);
       const native = callAddon((addon) => addon.createProgram(description));
       return new NativeExecutable(program, native, { isa, threads }, release);
     } catch (error) {
@@ -94,12 +105,8 @@ async function loadWeights(
 function describe(
   program: Program,
   { isa, threads }: { isa: IsaName; threads: number },
-  bufferOf: (weight: Weight) => WeightBuffer,
+  operand: (place: Place) => NativeOperand,
 ): NativeProgramDescription {
-  const operand = (place: Place): NativeOperand =>
-    'weight' in place
-      ? { buffer: bufferOf(place.weight) }
-      : { arena: arenaOffset(program.memory, place)! };
   const instruction = ({ op, fields, operands }: Instruction) => ({
     op,
     ...fields,
