@@ -16,9 +16,13 @@ import { type PartsOptions, SINGLE_FILE, tokenizerFolder } from './model-parts.t
 
 /** Calibration under way; gone when all is done. */
 const STATE = 'calibration.safetensors';
+/** Training under way, likewise; its log and its curve stay. */
+const TRAINING_STATE = 'training.safetensors';
+const TRAINING_FILES = [TRAINING_STATE, 'train.jsonl', 'train.html'];
 const INDEX = 'model_index.json';
 const OWN_FILES: ReadonlySet<string> = new Set([
   STATE,
+  ...TRAINING_FILES,
   join('unet', QUANTIZATION_JSON),
   join('unet', QUANTIZED_TENSORS),
 ]);
@@ -73,6 +77,31 @@ export class QuantizedFolder {
     return join(this.path, STATE);
   }
 
+  /** Where the state of training under way is kept. */
+  get trainingPath(): string {
+    return join(this.path, TRAINING_STATE);
+  }
+
+  /**
+   * Whether there is training under way to go on with.
+   *
+   * @param wanted whether to go on with it
+   * @throws BookendError `invalid-argument` where there is and nobody wants it
+   */
+  async canResumeTraining(wanted: boolean): Promise<boolean> {
+    const found = await exists(this.trainingPath);
+    if (!found || wanted) return found;
+    throw new BookendError(
+      'invalid-argument',
+      `${this.path} holds training under way; go on with it by --resume (\`resume: true\`), or name another folder.`,
+    );
+  }
+
+  /** Training is over. */
+  async forgetTraining(): Promise<void> {
+    await rm(this.trainingPath, { force: true });
+  }
+
   /** @throws BookendError `io` */
   async writeTensors(tensors: ReadonlyMap<string, Tensor>): Promise<number> {
     const path = join(this.path, 'unet', QUANTIZED_TENSORS);
@@ -123,7 +152,7 @@ async function exists(path: string): Promise<boolean> {
 /** Whether a folder is empty, was left by an interrupted run, or is a quantized model. */
 async function isOurs(path: string): Promise<boolean> {
   const files = await filesBelow(path);
-  const marks = [STATE, join('unet', QUANTIZATION_JSON)];
+  const marks = [STATE, ...TRAINING_FILES, join('unet', QUANTIZATION_JSON)];
   return files.every(isTemporary) || marks.some((mark) => files.includes(mark));
 }
 
