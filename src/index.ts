@@ -35,5 +35,18 @@ export type {
 } from './pipelines/request.ts';
 export type { StableDiffusion } from './pipelines/stable-diffusion.ts';
 export type { TextToImageRequest } from './pipelines/text-to-image.ts';
+export type { DataFree, ImageData, TrainingData } from './pipelines/training/open-batches.ts';
+export {
+  type QuantizationAwareOptions,
+  quantizeWithTraining,
+} from './pipelines/training/quantization-aware-training.ts';
+export type { ScaleLearning } from './pipelines/training/quantized-student.ts';
+export {
+  type TrainingReport,
+  type TrainModelOptions,
+  trainModel,
+} from './pipelines/training/train-model.ts';
 export type { UnconditionalDiffusion } from './pipelines/unconditional.ts';
 export { type SchedulerName, schedulerNames } from './schedulers/index.ts';
+export type { PreparationEvent, StepEvent, TrainingEvent } from './training/training-event.ts';
+export type { TrainingOptions, TrainingRequest } from './training/training-options.ts';

@@ -64,15 +64,17 @@ export type LoadedModel =
  * Opens a model by path or hub id and checks that it is whole. Weights are read and packed when a
  * network first runs.
  *
+ * @param unetWeights the U-Net's parameters, instead of those that the model has, if it has any
  * @throws BookendError as `openModelParts`, the configuration parsers and `checkParameters` do
  */
 export async function loadModel(
   reference: string,
   options: LoadOptions = {},
+  unetWeights?: WeightSource,
 ): Promise<LoadedModel> {
   const schedule = precisionSchedule(options);
   const parts = await openModelParts(reference, options);
-  const loader = new Loader(parts, options);
+  const loader = new Loader(parts, options, unetWeights);
   try {
     const loaded = await ((await isUnconditional(parts))
       ? loader.unconditional()
@@ -105,13 +107,15 @@ class Loader {
   readonly #precision: HighPrecision;
   readonly #precisionOptions: PrecisionOptions;
   readonly #threads: number | undefined;
+  readonly #unetWeights: WeightSource | undefined;
 
-  constructor(parts: ModelParts, options: LoadOptions) {
+  constructor(parts: ModelParts, options: LoadOptions, unetWeights?: WeightSource) {
     const { precision } = options;
     this.#parts = parts;
     this.#precision = precision === 'fp32' || precision === 'bf16' ? precision : bestPrecision();
     this.#precisionOptions = options;
     this.#threads = options.threads;
+    this.#unetWeights = unetWeights;
   }
 
   async stableDiffusion() {
@@ -210,6 +214,7 @@ class Loader {
     model: string,
     expected: ParameterShapes,
   ): Promise<WeightSource> {
+    if (component === 'unet' && this.#unetWeights) return this.#unetWeights;
     const source = await this.#parts.weights(component);
     const weights = weightsOf(source);
     checkParameters(expected, weights, { origin: source.origin, model });

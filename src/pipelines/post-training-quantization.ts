@@ -11,6 +11,7 @@ import type { PrecisionSensitivity } from '../quantization/sensitivity.ts';
 import { promptOfSample } from './calibration-prompts.ts';
 import type { CalibrationPlan } from './calibration-runs.ts';
 import { loadModel } from './load.ts';
+import { canResumeTraining } from './output-folder.ts';
 import {
   type ModelForQuantization,
   openForQuantization,
@@ -65,6 +66,7 @@ export async function quantizePostTraining(
   const open = await openForQuantization(path, options);
   try {
     const folder = await QuantizedFolder.prepare(out, path, options);
+    await canResumeTraining(out, false);
     const quantized = await quantizeUNet(open, plan, folder.statePath, options);
     return await finishQuantization(folder, open, quantized, plan, options, elapsed);
   } finally {

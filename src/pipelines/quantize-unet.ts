@@ -81,6 +81,9 @@ export interface ModelForQuantization {
   readonly source: TensorSource;
   /** SHA-256 of the files of the U-Net's weights. */
   readonly weightsHash: string;
+  /** Frees the networks of `model`, which cannot be run any more; its configurations stay. */
+  releaseNetworks(): Promise<void>;
+  /** Of the files as well. */
   close(): Promise<void>;
 }
 
@@ -91,14 +94,20 @@ export async function openForQuantization(
 ): Promise<ModelForQuantization> {
   const model = await loadModel(path, options);
   const parts = await openModelParts(path, options);
+  let released: Promise<void> | undefined;
+  const releaseNetworks = () => {
+    released ??= model.dispose();
+    return released;
+  };
   const close = async () => {
     await parts.close();
-    await model.dispose();
+    await releaseNetworks();
   };
   try {
     const source = await parts.weights('unet');
     const files = new Set([...source.names()].map((name) => source.locate(name).path));
-    return { model, parts, source, weightsHash: await hashFiles([...files].sort()), close };
+    const weightsHash = await hashFiles([...files].sort());
+    return { model, parts, source, weightsHash, releaseNetworks, close };
   } catch (error) {
     await close();
     throw error;

@@ -62,7 +62,7 @@ export function sampleBatches(
   const weights = gamma === null ? undefined : minSnrWeights(alphasCumprod, gamma, predictionType);
   const draw = async (index: number, randoms: Randoms): Promise<Drawn> => {
     const [timestep] = drawTimesteps(ranges, 1, randoms.timesteps);
-    const { latents, embeddings } = await samples.sample(index, randoms.noise);
+    const { latents, embeddings } = await samples.sample(index, randoms.latents);
     const noise = randoms.noise.normals(latents.length);
     const target = {
       epsilon: () => noise,
@@ -97,11 +97,8 @@ export function trajectoryBatches(
   return new DrawnBatches(trajectories, identity, draw, options);
 }
 
-interface Randoms {
-  readonly timesteps: RandomStream;
-  readonly noise: RandomStream;
-  readonly conditioning: RandomStream;
-}
+const PURPOSES = ['timesteps', 'noise', 'conditioning', 'latents'] as const;
+type Randoms = Readonly<Record<(typeof PURPOSES)[number], RandomStream>>;
 
 /** One sample of a batch. */
 interface Drawn {
@@ -113,8 +110,6 @@ interface Drawn {
 }
 
 type DrawSource = Pick<TrainingSamples, 'count' | 'latentShape' | 'emptyEmbeddings'>;
-
-const PURPOSES = ['timesteps', 'noise', 'conditioning'] as const;
 
 class DrawnBatches implements BatchSource {
   readonly identity: string;
@@ -191,15 +186,15 @@ class DrawnBatches implements BatchSource {
 }
 
 function randomsOf(states: readonly RandomState[]): Randoms {
-  const of = (purpose: (typeof PURPOSES)[number]) => {
+  const streams = PURPOSES.map((purpose) => {
     const state = states.find((candidate) => candidate.purpose === purpose);
-    if (state) return new RandomStream(state);
+    if (state) return [purpose, new RandomStream(state)];
     throw new BookendError(
       'invalid-checkpoint',
       `The state of training says nothing of the draws of ${purpose}; start afresh.`,
     );
-  };
-  return { timesteps: of('timesteps'), noise: of('noise'), conditioning: of('conditioning') };
+  });
+  return Object.fromEntries(streams) as Randoms;
 }
 
 /** All of them, if every sample has one. */

@@ -3,7 +3,14 @@ import { BookendError } from '../core/errors.ts';
 /** What random numbers are drawn for; each purpose has numbers of its own from one seed. */
 export type RandomPurpose = keyof typeof STREAMS;
 
-const STREAMS = { timesteps: 1, noise: 2, conditioning: 3, shuffling: 4, latents: 5 } as const;
+const STREAMS = {
+  timesteps: 1,
+  noise: 2,
+  conditioning: 3,
+  shuffling: 4,
+  latents: 5,
+  initialization: 6,
+} as const;
 
 export const randomPurposes = Object.keys(STREAMS) as RandomPurpose[];
 
@@ -96,6 +103,16 @@ export class RandomStream {
    */
   below(count: number): number {
     return Math.floor(this.uniform() * count);
+  }
+
+  /** Multiples of 2^-24 in [0, 1), which float32 holds exactly. */
+  uniforms(count: number): Float32Array {
+    const out = new Float32Array(count);
+    for (let i = 0; i < count; i += 4) {
+      const words = this.#block();
+      for (let lane = 0; lane < 4; lane++) out[i + lane] = (words[lane] >>> 8) * 2 ** -24;
+    }
+    return out;
   }
 
   /** Standard normal numbers (Box and Muller, 1958), rounded to float32. */

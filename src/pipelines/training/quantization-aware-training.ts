@@ -20,6 +20,7 @@ import {
 import { unetGraph } from '../calibrate.ts';
 import type { CalibrationPlan } from '../calibration-runs.ts';
 import { bestPrecision } from '../cpu-precision.ts';
+import { canResumeTraining } from '../output-folder.ts';
 import {
   finishQuantization,
   type PostTrainingOptions,
@@ -86,20 +87,21 @@ export async function quantizeWithTraining(
     const scheduler = schedulerFromConfig(open.model.model.schedulerConfig);
     const ranges = trainingTimesteps(scheduler, options);
     const folder = await QuantizedFolder.prepare(out, path, options);
-    const resume = await folder.canResumeTraining(options.resume === true);
+    const resume = await canResumeTraining(out, options.resume === true);
     const start = await startOf(open, plan, folder, reporting);
+    // Without an index it is no model yet, and with this it is known for what it will be.
+    await folder.writeModel(start.model);
     const batches = await openBatches(open.model, open.parts, options.data, {
       ...settings.training,
       ranges,
       onEvent: options.onEvent,
       signal: options.signal,
     });
+    await open.releaseNetworks();
     const run = { path: folder.trainingPath, resume };
     const trained = await learn(open, start, batches, settings, { ...options, ...run });
     const parts = { ...start, ...trained };
-    const report = await finishQuantization(folder, open, parts, plan, reporting, elapsed);
-    await folder.forgetTraining();
-    return report;
+    return await finishQuantization(folder, open, parts, plan, reporting, elapsed);
   } finally {
     await open.close();
   }
