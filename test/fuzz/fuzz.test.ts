@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BookendError } from '../../src/core/errors.ts';
 import { fuzz } from './fuzz.ts';
+import { fuzzParquet } from './parquet.ts';
 import { fuzzPng } from './png.ts';
 import { fuzzQuantization } from './quantization.ts';
 import { fuzzSafetensors } from './safetensors.ts';
@@ -16,6 +17,12 @@ test('mutated images are read or refused', async () => {
   const report = await fuzzPng(500, 1);
   assert.ok(report.refused['invalid-image'] > 250, JSON.stringify(report));
   assert.ok(report.accepted > 10, JSON.stringify(report));
+});
+
+test('mutated Parquet files are read or refused', async () => {
+  const report = await fuzzParquet(500, 1);
+  assert.ok(report.refused['invalid-argument'] > 200, JSON.stringify(report));
+  assert.ok(report.accepted > 20, JSON.stringify(report));
 });
 
 test('mutated quantized models are read or refused', async () => {

@@ -3,7 +3,7 @@ import { BookendError, throwIfAborted } from '../../core/errors.ts';
 import { startStopwatch } from '../../core/stopwatch.ts';
 import { hashText } from '../../io/file-hash.ts';
 import type { CaptionedImages } from '../../training/dataset/captioned-images.ts';
-import { openFolderImages } from '../../training/dataset/folder-images.ts';
+import { openImages } from '../../training/dataset/open-images.ts';
 import type { ImageSize } from '../../training/dataset/prepare-image.ts';
 import type { PrepareOptions, TrainingSamples } from '../../training/dataset/training-samples.ts';
 import type { LoadedModel } from '../load.ts';
@@ -17,8 +17,11 @@ import { componentHash } from './model-hash.ts';
 import { ImageLatents, ImagePixels } from './sample-latents.ts';
 
 export interface ImageSamplesOptions extends CacheOptions {
-  /** A folder of images with captions; captions are not looked at for models without a prompt. */
+  /** What `openImages` opens; captions are not looked at for models without a prompt. */
   readonly path: string;
+  /** Of Parquet files: names of the columns, where they are not the usual ones. */
+  readonly imageColumn?: string;
+  readonly captionColumn?: string;
   /** Height and width to crop and scale images to, in pixels; the model's own by default. */
   readonly size?: number;
   readonly signal?: AbortSignal;
@@ -30,7 +33,7 @@ export interface ImageSamplesOptions extends CacheOptions {
  * pixels, the pixels themselves. `model` must not be disposed of while samples are in use.
  *
  * @param parts of `model`
- * @throws BookendError as `openFolderImages` does; `invalid-argument` for the size; `unsupported`
+ * @throws BookendError as `openImages` does; `invalid-argument` for the size; `unsupported`
  * for models that only inpaint
  */
 export async function openImageSamples(
@@ -54,7 +57,7 @@ async function latentSamples(
   const size = { height: shape.height * downscale, width: shape.width * downscale };
   const vae = await componentHash(parts, 'vae', precision);
   const text = await componentHash(parts, 'text_encoder', precision);
-  const images = await openFolderImages(options.path, options);
+  const images = await openImages(options.path, options);
   const cache = openCache(options);
   const captions = new CaptionEmbeddings(model.textEncoder, text, cache, options);
   const latents = new ImageLatents(autoencoder, vae, images, size, cache, options);
@@ -92,7 +95,7 @@ async function pixelSamples(
   options: ImageSamplesOptions,
 ): Promise<TrainingSamples> {
   const size = pixelSize(model, options.size);
-  const images = await openFolderImages(options.path, { ...options, captions: 'ignored' });
+  const images = await openImages(options.path, { ...options, captions: 'ignored' });
   const { inChannels } = model.config;
   const pixels = new ImagePixels(images, size, inChannels);
   return {

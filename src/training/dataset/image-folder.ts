@@ -28,11 +28,15 @@ export interface ImageFolderOptions {
   readonly captions?: Captions;
 }
 
-const METADATA = 'metadata.jsonl';
+export const METADATA = 'metadata.jsonl';
 
 const IMAGE = /\.(png|jpe?g|webp)$/i;
 const MAX_FILES = 1_000_000;
 const MAX_DEPTH = 8;
+
+export function isImageName(name: string): boolean {
+  return IMAGE.test(name);
+}
 
 /**
  * Opens a folder of images with captions: those that `metadata.jsonl` lists, in its order (one JSON
@@ -84,7 +88,7 @@ async function imagesWithTexts(
   const names = await filesIn(root, folder);
   const present = new Set(names);
   const samples: CaptionedImage[] = [];
-  for (const name of names.filter((candidate) => IMAGE.test(candidate))) {
+  for (const name of names.filter(isImageName)) {
     if (captions === 'ignored') {
       samples.push({ name, caption: '' });
       continue;
