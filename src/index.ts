@@ -40,7 +40,7 @@ export {
   type QuantizationAwareOptions,
   quantizeWithTraining,
 } from './pipelines/training/quantization-aware-training.ts';
-export type { ScaleLearning } from './pipelines/training/quantized-student.ts';
+export type { ScaleLearning } from './pipelines/training/scale-learning.ts';
 export {
   type TrainingReport,
   type TrainModelOptions,

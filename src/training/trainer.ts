@@ -34,7 +34,7 @@ export interface TrainingTask {
    * @param step optimizer steps done before
    */
   computeGradients(step: number): Promise<BatchLosses>;
-  /** After each optimizer step: brings parameters back into their range. */
+  /** After each optimizer step: brings what follows from the parameters up to date. */
   project?(): void;
   /** Where draws and data stand. */
   progress(): TrainingProgress;

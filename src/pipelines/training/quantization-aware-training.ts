@@ -38,7 +38,8 @@ import { stepGraph } from '../quantized-unet.ts';
 import { inferencePrecision } from '../request.ts';
 import { weightsOf } from '../weights.ts';
 import { openBatches, type TrainingData } from './open-batches.ts';
-import { quantizedStudent, type ScaleLearning } from './quantized-student.ts';
+import { quantizedStudent } from './quantized-student.ts';
+import type { ScaleLearning } from './scale-learning.ts';
 import { type TimestepChoice, trainingTimesteps } from './training-timesteps.ts';
 import { batchGraph } from './unet-graph.ts';
 import { createUNetTask } from './unet-task.ts';
@@ -172,7 +173,7 @@ async function learn(
   const { threads } = options;
   const network = batchGraph(open.model, batches, training.batchSize);
   const original = weightsOf(open.source);
-  const student = quantizedStudent(network, original, start, scales, training);
+  const student = await quantizedStudent(network, original, start, scales, training);
   let teacher: Executable | undefined;
   if (distillation !== 0) {
     const precision = inferencePrecision(bestPrecision());

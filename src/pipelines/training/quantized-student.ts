@@ -8,13 +8,8 @@ import type { WeightSource } from '../../runtime/backend.ts';
 import type { NamedArrays } from '../../training/named-arrays.ts';
 import type { TrainingOptions } from '../../training/training-options.ts';
 import type { QuantizedParts } from '../quantize-unet.ts';
-import { learnedActivations, movingActivations } from './learned-activations.ts';
+import { learnedScales, movingScales, type ScaleLearning } from './scale-learning.ts';
 import type { Student } from './unet-task.ts';
-
-/** How scales come about: of activations as moving averages of what is seen, or all of them trained. */
-export type ScaleLearning =
-  | ({ readonly kind: 'moving' } & Partial<MovingRangeSettings>)
-  | { readonly kind: 'learned' };
 
 /** A fake-quantized U-Net in training, and the quantized one that it stands for. */
 export interface QuantizedStudent extends Student {
@@ -27,29 +22,30 @@ export interface QuantizedStudent extends Student {
  * @param original the U-Net's own tensors
  * @param start what training begins with
  */
-export function quantizedStudent(
+export async function quantizedStudent(
   network: Graph,
   original: WeightSource,
   start: Pick<QuantizedParts, 'model' | 'tensors'>,
   learning: ScaleLearning,
   training: Pick<TrainingOptions, 'steps'>,
-): QuantizedStudent {
+): Promise<QuantizedStudent> {
   const { model, tensors } = start;
   const ranges = learning.kind === 'moving' ? 'observed' : 'held';
   const prepared = prepare(network, startingLayers(model), { ranges });
-  const activations =
-    learning.kind === 'moving'
-      ? movingActivations(prepared.inputs, model, movingSettings(learning, training))
-      : learnedActivations(prepared.inputs, model);
   const weights = weightsWith(original, tensors);
+  const scales =
+    learning.kind === 'moving'
+      ? movingScales(prepared, model, movingSettings(learning, training))
+      : await learnedScales(prepared, model, weights, learning.rate);
   return {
     network: prepared.graph,
     weights,
-    trainable: [...prepared.weights, ...(learning.kind === 'learned' ? prepared.weightScales : [])],
-    activations,
-    convert(trained) {
-      for (const [name, values] of activations.parameters) values.set(trained.get(name)!);
-      return convert(model, activations.state, (name) => readTrained(name, trained, weights));
+    trainable: prepared.weights,
+    scales,
+    async convert(trained) {
+      scales.apply(trained);
+      const arrays = new Map([...trained, ...scales.inPlace]);
+      return convert(model, scales.activations, (name) => readTrained(name, arrays, weights));
     },
   };
 }

@@ -11,6 +11,7 @@ import type { BatchLosses, TrainingTask } from '../../training/trainer.ts';
 import { SAMPLE_WEIGHTS, TARGET, TEACHER, trainingGraph } from '../../training/training-graph.ts';
 import type { TrainingOptions } from '../../training/training-options.ts';
 import { inferencePrecision } from '../request.ts';
+import type { ScaleLearner } from './scale-learning.ts';
 
 /** A U-Net that learns. */
 export interface Student {
@@ -21,28 +22,7 @@ export interface Student {
   /** Paths of the parameters that are trained. */
   readonly trainable: readonly string[];
   /** Of a network that is prepared for quantization. */
-  readonly activations?: LearnedActivations;
-}
-
-/** How activations are fake-quantized, and how that changes while training. */
-export interface LearnedActivations {
-  /** Trained beside the student's parameters: scales, or nothing. */
-  readonly parameters: NamedArrays;
-  /** Graph inputs whose gradients it wants to see. */
-  readonly withRespectTo: readonly string[];
-  /** What the network is fed for samples at these timesteps. */
-  operands(timesteps: readonly number[]): Record<string, Tensor>;
-  /** Told what the network gave, before an optimizer step; gives the gradients of `parameters`. */
-  learn(
-    step: number,
-    timesteps: readonly number[],
-    outputs: Readonly<Record<string, Tensor>>,
-  ): NamedArrays;
-  /** After an optimizer step: brings `parameters` back into their range. */
-  project(): void;
-  /** Copies of what changes other than `parameters`. */
-  extra(): NamedArrays;
-  restore(extra: NamedArrays): void;
+  readonly scales?: ScaleLearner;
 }
 
 export interface TaskOptions extends Pick<TrainingOptions, 'precision'> {
@@ -64,10 +44,10 @@ export async function createUNetTask(
   batches: BatchSource,
   options: TaskOptions,
 ): Promise<UNetTask> {
-  const { network, weights, trainable, activations } = student;
+  const { network, weights, trainable, scales } = student;
   const { precision, distillation, weighted, threads } = options;
   const graph = trainingGraph(network, {
-    withRespectTo: [...trainable, ...(activations?.withRespectTo ?? [])],
+    withRespectTo: [...trainable, ...(scales?.withRespectTo ?? [])],
     distillation,
     weighted,
     precision: inferencePrecision(precision),
@@ -85,16 +65,16 @@ export async function createUNetTask(
   const executable = await nativeBackend.compile(graph, weights, {
     passes: [],
     threads,
-    inPlace: { parameters, outputs },
+    inPlace: { parameters: new Map([...parameters, ...(scales?.inPlace ?? [])]), outputs },
   });
-  for (const [name, array] of activations?.parameters ?? []) {
+  for (const [name, array] of scales?.parameters ?? []) {
     parameters.set(name, array);
     gradients.set(name, new Float32Array(array.length));
   }
   const usesTarget = distillation !== Number.POSITIVE_INFINITY;
   return new UNetTask({
     ...{ executable, teacher, usesTarget, batches },
-    ...{ parameters, gradients, activations },
+    ...{ parameters, gradients, scales },
   });
 }
 
@@ -105,7 +85,7 @@ interface TaskParts {
   readonly batches: BatchSource;
   readonly parameters: NamedArrays;
   readonly gradients: NamedArrays;
-  readonly activations: LearnedActivations | undefined;
+  readonly scales: ScaleLearner | undefined;
 }
 
 /** Draws batches, asks the teacher, runs the student forth and back. */
@@ -121,25 +101,25 @@ export class UNetTask implements TrainingTask {
   }
 
   async computeGradients(step: number): Promise<BatchLosses> {
-    const { executable, teacher, usesTarget, batches, activations } = this.#parts;
+    const { executable, teacher, usesTarget, batches, scales } = this.#parts;
     const batch = await batches.next();
     const { timesteps, target, weights } = batch;
     const question = questionOf(batch);
     const answer = teacher && (await teacher.run(question)).sample;
     const outputs = await executable.run({
       ...question,
-      ...activations?.operands(timesteps),
+      ...scales?.operands(timesteps),
       ...(target && usesTarget && { [TARGET]: target }),
       ...(answer && { [TEACHER]: answer }),
       ...(weights && { [SAMPLE_WEIGHTS]: weights }),
     });
-    const learned = activations?.learn(step, timesteps, outputs) ?? new Map();
+    const learned = scales?.learn(step, timesteps, outputs) ?? new Map();
     for (const [name, gradient] of learned) this.gradients.get(name)!.set(gradient);
     return lossesOf(outputs);
   }
 
   project(): void {
-    this.#parts.activations?.project();
+    this.#parts.scales?.apply();
   }
 
   progress(): TrainingProgress {
@@ -147,12 +127,13 @@ export class UNetTask implements TrainingTask {
   }
 
   extra(): NamedArrays {
-    return this.#parts.activations?.extra() ?? new Map();
+    return this.#parts.scales?.extra() ?? new Map();
   }
 
   restore(progress: TrainingProgress, extra: NamedArrays): void {
     this.#parts.batches.restore(progress);
-    this.#parts.activations?.restore(extra);
+    this.#parts.scales?.restore(extra);
+    this.#parts.scales?.apply();
   }
 
   dispose(): void {
