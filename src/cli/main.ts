@@ -9,6 +9,7 @@ import { addInspectCommand } from './inspect.ts';
 import { packageVersion } from './models.ts';
 import { describeError, EXIT, exitStatus, note } from './output.ts';
 import { addQuantizeCommand } from './quantize.ts';
+import { addTrainCommand } from './train.ts';
 
 const program = new Command('bookend')
   .description('Stable Diffusion on CPUs')
@@ -19,6 +20,7 @@ const program = new Command('bookend')
 for (const add of [
   addGenerateCommand,
   addQuantizeCommand,
+  addTrainCommand,
   addExportCommand,
   addInspectCommand,
   addBenchCommand,

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import { readJsonObject } from '../io/json-file.ts';
 import {
@@ -8,91 +8,55 @@ import {
 } from '../pipelines/post-training-quantization.ts';
 import {
   DEFAULT_QUANTIZATION,
-  type ObserverSettings,
   parseQuantizationConfig,
   type QuantizationConfig,
 } from '../quantization/config.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
-import { numberBetween, wholeNumber } from './options.ts';
 import { note, print, printJson } from './output.ts';
 import { createProgress, formatDuration, type Progress } from './progress.ts';
-
-interface QuantizeOptions {
-  readonly out: string;
-  readonly method: 'ptq';
-  readonly prompts?: string;
-  readonly samples: number;
-  readonly steps: number;
-  readonly guidance: number;
-  readonly buckets?: number;
-  readonly observer?: ObserverSettings['method'];
-  readonly include?: readonly string[];
-  readonly exclude?: readonly string[];
-  readonly attentionScores?: 'float' | 'int8';
-  readonly config?: string;
-  readonly seed: number;
-  readonly sensitivity: boolean;
-  readonly variant?: string;
-  readonly tokenizer?: string;
-  readonly prediction?: 'epsilon' | 'v_prediction';
-  readonly download?: boolean;
-  readonly threads?: number;
-  readonly json?: boolean;
-}
-
-const PREDICTIONS = ['epsilon', 'v_prediction'];
+import {
+  addQuantizeOptions,
+  calibrationOptions,
+  checkQuantizeOptions,
+  type QuantizeOptions,
+} from './quantize-options.ts';
+import { quantizeTrained, refuseRequantization } from './quantize-trained.ts';
+import { refuseFinished } from './training-run.ts';
 
 /** `bookend quantize MODEL --out DIR`: a model that also computes in INT8. */
 export function addQuantizeCommand(program: Command): void {
-  program
+  const command = program
     .command('quantize')
     .summary('make a model that also computes in INT8')
     .description(
       'Make a model folder that computes in INT8 as well as in the precision of the original, whose files it shares.',
     )
     .argument('<model>', 'a folder, a .safetensors file, a hub id, or "emoji"')
-    .requiredOption('-o, --out <folder>', 'the folder to make; interrupted, run it again to go on')
-    .addOption(
-      new Option('--method <name>', 'ptq: without training').choices(['ptq']).default('ptq'),
-    )
-    .optionsGroup('What to learn the ranges of activations from:')
-    .option('--prompts <file>', 'a prompt on each line (default: the model’s prompts.txt, if any)')
-    .option('--samples <n>', 'denoising runs', wholeNumber(1), 8)
-    .option('-s, --steps <n>', 'steps of each run', wholeNumber(1), 15)
-    .option('-g, --guidance <scale>', 'as images will be made', numberBetween(0, 1000), 7.5)
-    .option('--seed <s>', 'run i uses s + i', wholeNumber(0), 0)
-    .optionsGroup('How to quantize:')
-    .option('--buckets <n>', 'ranges of timesteps with scales of their own', wholeNumber(1))
-    .addOption(
-      new Option('--observer <method>', 'how ranges are chosen').choices([
-        'minmax',
-        'percentile',
-        'mse',
-      ]),
-    )
-    .option('--include <patterns...>', 'layers, such as "down_blocks.*.resnets.*" (default: all)')
-    .option('--exclude <patterns...>', 'layers to leave, besides those that the default leaves')
-    .addOption(
-      new Option(
-        '--attention-scores <type>',
-        'what long self-attention multiplies q and k in (default: float)',
-      ).choices(['float', 'int8']),
-    )
-    .option('--config <file>', 'a JSON file with all of these and more')
-    .option('--no-sensitivity', 'do not measure which steps INT8 harms, which precision auto needs')
-    .optionsGroup('With which model:')
-    .option('--variant <name>', 'weights such as fp16 in model.fp16.safetensors')
-    .option('--download', 'fetch a hub id that is not in the cache')
-    .option('--tokenizer <folder>', 'CLIP vocabulary, which single files lack')
-    .addOption(
-      new Option('--prediction <type>', 'what a single-file U-Net predicts').choices(PREDICTIONS),
-    )
-    .optionsGroup('On this machine:')
-    .option('--threads <n>', 'to compute with (default: one for each core)', wholeNumber(1))
-    .option('--json', 'print one JSON object as the last line')
-    .action(quantize);
+    .addHelpText('after', EXAMPLES);
+  const trainingOnly = addQuantizeOptions(command);
+  command.action(async (reference: string, options: QuantizeOptions) => {
+    checkQuantizeOptions(command, options, trainingOnly);
+    const config = await quantizationConfig(options);
+    const model = await resolveModel(reference);
+    if (options.method === 'qat') {
+      refuseRequantization(command, model);
+      refuseFinished(options.out, options.resume);
+      show(await quantizeTrained(model, config, options), options);
+    } else {
+      show(await quantize(model, config, options), options);
+    }
+  });
 }
+
+const EXAMPLES = `
+Examples:
+  bookend quantize ./sd-1.5 --out ./sd-1.5-int8
+  bookend quantize ./sd-1.5 --method qat --data ./pictures --steps 300 --batch-size 4 \\
+    --learning-rate 1e-5 --out ./sd-1.5-trained
+  bookend quantize ./sd-1.5-int8 --method qat --data-free --out ./sd-1.5-distilled
+
+Training stores its state every so often; Ctrl-C stores it, too. The same command with --resume goes on.`;
 
 const PHASES = {
   calibrating: { label: 'Calibrating', unit: 'step' },
@@ -100,8 +64,11 @@ const PHASES = {
   measuring: { label: 'Measuring', unit: 'step' },
 } as const;
 
-async function quantize(reference: string, options: QuantizeOptions): Promise<void> {
-  const config = await quantizationConfig(options);
+async function quantize(
+  model: string,
+  config: QuantizationConfig,
+  options: QuantizeOptions,
+): Promise<QuantizationReport> {
   const interrupt = interruptSignal();
   const bars = new Map<string, Progress>();
   const onProgress = ({ phase, done, total, seconds }: QuantizationProgress) => {
@@ -112,23 +79,12 @@ async function quantize(reference: string, options: QuantizeOptions): Promise<vo
     if (done === total) bar.finish();
   };
   try {
-    const report = await quantizePostTraining(await resolveModel(reference), options.out, {
+    return await quantizePostTraining(model, options.out, {
+      ...calibrationOptions(options, options.calibrationSteps ?? options.steps),
       config,
-      prompts: options.prompts,
-      samples: options.samples,
-      steps: options.steps,
-      guidanceScale: options.guidance,
-      seed: options.seed,
-      ...(!options.sensitivity && { sensitivityPrompts: 0 }),
-      variant: options.variant,
-      tokenizer: options.tokenizer,
-      predictionType: options.prediction,
-      download: options.download,
-      threads: options.threads,
       onProgress,
       signal: interrupt.signal,
     });
-    show(report, options);
   } finally {
     interrupt.dispose();
   }

@@ -8,7 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { BookendError } from '../core/errors.ts';
 import type { TrainingEvent } from '../training/training-event.ts';
 import { trainingOptions } from '../training/training-options.ts';
-import { runTraining } from './training-run.ts';
+import { refuseFinished, runTraining } from './training-run.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-training-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -89,7 +89,7 @@ test('the first Ctrl-C asks to stop, and the error says how to go on', async () 
   await assert.rejects(run, {
     code: 'aborted',
     message:
-      'Stopped after step 1 of 6, with its state stored; to go on, run "bookend train x --resume".',
+      'Stopped after step 1 of 6, with its state stored; go on with `bookend train x --resume`.',
   });
   assert.equal(process.listenerCount('SIGINT'), 0);
 });
@@ -118,4 +118,14 @@ test('a log or a page that cannot be written ends the run', async () => {
     onEvent({ kind: 'resumed', step: 2 }),
   );
   await assert.rejects(resumed, { code: 'invalid-checkpoint', message: /move it away/ });
+});
+
+test('a finished model is not gone on with', () => {
+  const { out } = settingsIn('finished');
+  refuseFinished(out, true);
+  writeFileSync(join(out, 'model_index.json'), '{}');
+  assert.throws(() => refuseFinished(out, true), { code: 'invalid-argument' });
+  refuseFinished(out, undefined);
+  writeFileSync(join(out, 'training.safetensors'), '');
+  refuseFinished(out, true);
 });

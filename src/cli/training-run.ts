@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
 import type { PreparationEvent, StepEvent, TrainingEvent } from '../training/training-event.ts';
@@ -28,6 +29,20 @@ const PHASES: Record<PreparationEvent['phase'], { label: string; unit: string }>
 
 /** Steps whose mean loss is shown beside the last one, which depends most on its timesteps. */
 const RECENT = 20;
+
+/**
+ * Refuses to go on where nothing is left to do, which would otherwise begin anew.
+ *
+ * @throws BookendError `invalid-argument`
+ */
+export function refuseFinished(out: string, resume: boolean | undefined): void {
+  const isThere = (file: string) => existsSync(join(out, file));
+  if (!resume || !isThere('model_index.json') || isThere('training.safetensors')) return;
+  throw new BookendError(
+    'invalid-argument',
+    `${out} holds a finished model, so there is nothing to go on with; use it, or leave --resume out to make another.`,
+  );
+}
 
 /**
  * Runs a training with everything that a person sees of it: progress on stderr, `train.jsonl`,
@@ -119,7 +134,7 @@ class TrainingRun {
         : 'before the first step';
     return new BookendError(
       'aborted',
-      `Stopped ${where}; to go on, run "${this.#settings.resumeCommand}".`,
+      `Stopped ${where}; go on with \`${this.#settings.resumeCommand}\`.`,
       { cause: error },
     );
   }
