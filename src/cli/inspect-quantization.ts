@@ -4,6 +4,7 @@ import type {
 } from '../pipelines/describe-quantization.ts';
 import type { QuantizationSpec } from '../quantization/config.ts';
 import type { ClippingRange } from '../quantization/observers/code-range.ts';
+import type { QuantizationTraining } from '../quantization/quantized-model.ts';
 import { formatTable, print } from './output.ts';
 
 /** The part of `inspect --json` that speaks of quantization; nothing where there is none. */
@@ -32,6 +33,7 @@ export function printQuantization({ model, layers }: QuantizationDescription): v
   print(
     `made by ${origin.method}: ${origin.samples} runs of ${origin.steps} steps (${origin.scheduler}, guidance ${origin.guidanceScale}, seed ${origin.seed}) with ${origin.isa}`,
   );
+  if (origin.training) print(formatTraining(origin.training));
   if (sensitivity) {
     print(`images in INT8: ${sensitivity.int8Psnr.toFixed(1)} dB to those in high precision`);
   }
@@ -45,6 +47,13 @@ export function printQuantization({ model, layers }: QuantizationDescription): v
     'range of inputs by bucket',
   ];
   print(formatTable(header, layers.flatMap(layerRows), [false, false, false, true, true, false]));
+}
+
+function formatTraining(training: QuantizationTraining): string {
+  const { steps, batchSize, learningRate, distillation, data, timesteps, scales, seed } = training;
+  const where = timesteps === 'int8' ? 'the timesteps that run in INT8' : 'all timesteps';
+  const from = data === 'images' ? 'images' : 'runs of the original model';
+  return `trained for ${steps} steps of ${batchSize} samples (learning rate ${learningRate}, weight of distillation ${distillation ?? 'infinity'}, seed ${seed}) on ${from} at ${where}, scales ${scales}`;
 }
 
 /** One line, and a second for the second source of a skip connection. */

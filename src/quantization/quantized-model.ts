@@ -28,6 +28,22 @@ export interface QuantizationOrigin {
   readonly scheduler: string;
   /** The instruction set it computed with: others round differently. */
   readonly isa: string;
+  /** Of `qat`. */
+  readonly training?: QuantizationTraining;
+}
+
+/** How a quantized model was trained, beginning with one that was not. */
+export interface QuantizationTraining {
+  /** Of the optimizer, each over `batchSize` samples. */
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  /** λ of MSE(student, target) + λ·MSE(student, teacher); null: the teacher alone. */
+  readonly distillation: number | null;
+  readonly data: 'images' | 'data-free';
+  readonly timesteps: 'int8' | 'all';
+  readonly scales: 'moving' | 'learned';
+  readonly seed: number;
 }
 
 /** Signal to quantization noise of a layer in dB; null: no noise. */
@@ -78,6 +94,17 @@ const bucket = z.strictObject({
   layers: z.array(layer).max(100_000),
 });
 
+const training = z.strictObject({
+  steps: z.int().min(1),
+  batchSize: z.int().min(1),
+  learningRate: z.number().positive(),
+  distillation: z.number().min(0).nullable(),
+  data: z.enum(['images', 'data-free']),
+  timesteps: z.enum(['int8', 'all']),
+  scales: z.enum(['moving', 'learned']),
+  seed: z.int().min(0),
+});
+
 const schema = z.strictObject({
   version: z.literal(QUANTIZATION_VERSION),
   config: z.unknown(),
@@ -89,6 +116,7 @@ const schema = z.strictObject({
     seed: z.int().min(0),
     scheduler: z.string().max(100),
     isa: z.string().max(100),
+    training: training.optional(),
   }),
   trainTimesteps: z.int().min(1).max(1_000_000),
   buckets: z.array(bucket).max(64),

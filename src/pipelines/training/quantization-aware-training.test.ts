@@ -62,6 +62,8 @@ test('without data, the quantized U-Net comes closer to the original one', async
   const { report, steps } = await run('free', { training });
   const { model: trained } = report;
   assert.equal(trained.origin.method, 'qat');
+  assert.equal(trained.origin.training?.steps, 30);
+  assert.equal(trained.origin.training?.distillation, null);
   assert.ok(mean(steps.slice(-8)) < 0.8 * mean(steps.slice(0, 8)), `${steps.map((s) => s.loss)}`);
   assert.ok(steps.every(({ targetLoss }) => targetLoss === undefined));
   assert.deepEqual(

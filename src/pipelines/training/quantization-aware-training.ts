@@ -1,9 +1,16 @@
+import { createHash } from 'node:crypto';
 import { BookendError } from '../../core/errors.ts';
 import { startStopwatch } from '../../core/stopwatch.ts';
 import type { Tensor } from '../../core/tensor.ts';
 import { hashText } from '../../io/file-hash.ts';
 import { resolveModel } from '../../io/hub.ts';
-import { formatQuantizedUNet, parseQuantizedUNet } from '../../quantization/quantized-model.ts';
+import {
+  formatQuantizedUNet,
+  parseQuantizedUNet,
+  type QuantizationTraining,
+  type QuantizedUNet,
+  quantizedUNet,
+} from '../../quantization/quantized-model.ts';
 import { checkQuantizedUNet } from '../../quantization/quantized-weights.ts';
 import type { Executable } from '../../runtime/backend.ts';
 import { resolveIsa } from '../../runtime/native/cpu.ts';
@@ -89,7 +96,7 @@ export async function quantizeWithTraining(
     const ranges = trainingTimesteps(scheduler, options);
     const folder = await QuantizedFolder.prepare(out, path, options);
     const resume = await canResumeTraining(out, options.resume === true);
-    const start = await startOf(open, plan, folder, reporting);
+    const start = await startOf(open, plan, folder.statePath, reporting);
     // Without an index it is no model yet, and with this it is known for what it will be.
     await folder.writeModel(start.model);
     const batches = await openBatches(open.model, open.parts, options.data, {
@@ -101,7 +108,7 @@ export async function quantizeWithTraining(
     await open.releaseNetworks();
     const run = { path: folder.trainingPath, resume };
     const trained = await learn(open, start, batches, settings, { ...options, ...run });
-    const parts = { ...start, ...trained };
+    const parts = { ...start, ...trained, model: withOrigin(trained.model, settings, options) };
     return await finishQuantization(folder, open, parts, plan, reporting, elapsed);
   } finally {
     await open.close();
@@ -142,18 +149,47 @@ function preparation({ onEvent }: QuantizationAwareOptions): PostTrainingOptions
 async function startOf(
   open: ModelForQuantization,
   plan: CalibrationPlan,
-  folder: QuantizedFolder,
+  statePath: string,
   options: PostTrainingOptions,
 ): Promise<QuantizedParts> {
   const files = await open.parts.quantization();
-  if (!files) return quantizeUNet(open, plan, folder.statePath, options);
+  if (!files) {
+    const made = await quantizeUNet(open, plan, statePath, options);
+    return { ...made, tensors: withoutCodes(made.tensors) };
+  }
   const model = parseQuantizedUNet(files.json, files.jsonPath);
   const source = weightsOf(files.tensors);
   const graph = stepGraph(unetGraph(open.model, plan.guidanceScale));
   const layers = await checkQuantizedUNet(model, graph, source, files.tensorsPath);
   const tensors = new Map<string, Tensor>();
-  for (const name of source.names()) tensors.set(name, await source.read(name));
+  for (const name of source.names()) {
+    if (source.info(name)?.dtype !== 's8') tensors.set(name, await source.read(name));
+  }
   return { model, tensors, layers, resumedSamples: 0 };
+}
+
+/** Scales and biases; the codes of the weights, which are most of it, will be others. */
+function withoutCodes(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+  return new Map([...tensors].filter(([, { dtype }]) => dtype !== 's8'));
+}
+
+function withOrigin(
+  model: QuantizedUNet,
+  { training, distillation, scales }: Settings,
+  { data, timesteps = 'int8' }: QuantizationAwareOptions,
+): QuantizedUNet {
+  const { steps, batchSize, accumulation, learningRate, seed } = training;
+  const origin: QuantizationTraining = {
+    steps,
+    batchSize: batchSize * accumulation,
+    learningRate,
+    distillation: Number.isFinite(distillation) ? distillation : null,
+    data: data.kind,
+    timesteps,
+    scales: scales.kind,
+    seed,
+  };
+  return quantizedUNet({ ...model, origin: { ...model.origin, training: origin } });
 }
 
 interface LearningOptions extends Pick<QuantizationAwareOptions, 'threads' | 'onEvent' | 'signal'> {
@@ -199,11 +235,20 @@ async function learn(
 /** Of all that the training depends on; how often its state is stored does not matter. */
 function identityOf(
   { weightsHash }: ModelForQuantization,
-  { model }: QuantizedParts,
+  { model, tensors }: QuantizedParts,
   { identity }: BatchSource,
   { training, distillation, scales }: Settings,
 ): string {
   const { checkpointEvery: _, ...rest } = training;
-  const parts = [weightsHash, formatQuantizedUNet(model), identity, resolveIsa()];
+  const parts = [weightsHash, formatQuantizedUNet(model), hashTensors(tensors)];
+  parts.push(identity, resolveIsa());
   return hashText(JSON.stringify([...parts, rest, String(distillation), scales]));
+}
+
+function hashTensors(tensors: ReadonlyMap<string, Tensor>): string {
+  const hash = createHash('sha256');
+  for (const [name, { data }] of tensors) {
+    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex');
 }
