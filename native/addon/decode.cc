@@ -29,6 +29,9 @@ constexpr std::array kDecoders{
     Decoder{"scoreGradient", decode_score_gradient},
     Decoder{"layerNormGradient", decode_layer_norm_gradient},
     Decoder{"groupNormGradient", decode_group_norm_gradient},
+    Decoder{"squareSum", decode_square_sum},
+    Decoder{"accumulate", decode_accumulate},
+    Decoder{"adamw", decode_adamw},
 };
 
 }  // namespace

@@ -30,6 +30,9 @@ Instruction decode_layer_norm_gradient(const Fields& fields, const DecodeContext
 Instruction decode_group_norm_gradient(const Fields& fields, const DecodeContext& context);
 Instruction decode_score_gradient(const Fields& fields, const DecodeContext& context);
 Instruction decode_sum(const Fields& fields, const DecodeContext& context);
+Instruction decode_square_sum(const Fields& fields, const DecodeContext& context);
+Instruction decode_accumulate(const Fields& fields, const DecodeContext& context);
+Instruction decode_adamw(const Fields& fields, const DecodeContext& context);
 Instruction decode_observe(const Fields& fields, const DecodeContext& context);
 
 // How a result becomes codes: code = y / scale + zero, rounded and saturated.

@@ -126,7 +126,9 @@ Region region(const Fields& fields, const DecodeContext& context, const char* na
 bool is_result(const char* name) {
   constexpr const char* kResults[] = {"out",  "quantized", "histogram",     "range",
                                       "sums", "squares",   "gammaGradient", "betaGradient",
-                                      "scores", "probabilities"};
+                                      "scores", "probabilities",
+                                      // What an optimizer changes in place.
+                                      "sum", "parameter", "first", "second", "average"};
   for (const char* result : kResults) {
     if (std::strcmp(name, result) == 0) return true;
   }

@@ -1,4 +1,7 @@
 import { BookendError } from '../core/errors.ts';
+import { CONSTANTS, runOnArrays } from '../runtime/native/array-program.ts';
+import { requireApart, sharedPlace } from '../runtime/native/shared-floats.ts';
+import { type EmaOptions, type EmaState, nextEmaRate } from './ema.ts';
 import { counterpart, type NamedArrays, requireSameNames, zerosLike } from './named-arrays.ts';
 
 /** Defaults are those of torch.optim.AdamW. */
@@ -44,88 +47,80 @@ export function createAdamWState(parameters: NamedArrays): AdamWState {
   return { step: 0, firstMoments: zerosLike(parameters), secondMoments: zerosLike(parameters) };
 }
 
+export interface AdamWStepOptions {
+  /** On the gradients before everything else: what `clippingFactor` gives. Default 1. */
+  readonly gradientFactor?: number;
+  /** A moving average of the parameters, moved in the same pass over memory. */
+  readonly average?: { readonly state: EmaState; readonly options: EmaOptions };
+  /** Default: BOOKEND_THREADS, else one for each core. */
+  readonly threads?: number;
+}
+
 /**
  * One step of AdamW, in place on `parameters` and `state` (Loshchilov and Hutter, "Decoupled Weight
  * Decay Regularization", 2019, algorithm 2; the decay is multiplied by the learning rate, as in
- * torch.optim.AdamW).
+ * torch.optim.AdamW). Every operation is rounded to float32, in PyTorch's order. Runs off the event
+ * loop; results do not depend on the number of threads.
  *
- * @param gradients of the same names and lengths as the parameters
+ * @param parameters arrays of `sharedFloats`, as those of the state
+ * @param gradients of the same names and lengths as the parameters; they stay as they are
  * @param learningRate not negative
  * @throws BookendError `invalid-argument` before anything is changed
  */
-export function adamWStep(
+export async function adamWStep(
   parameters: NamedArrays,
   gradients: NamedArrays,
   state: AdamWState,
   learningRate: number,
   options: AdamWOptions,
-): void {
+  { gradientFactor = 1, average, threads }: AdamWStepOptions = {},
+): Promise<void> {
   if (!(learningRate >= 0 && Number.isFinite(learningRate))) {
     throw new BookendError(
       'invalid-argument',
       `The learning rate is ${learningRate}; it must be a finite number of at least 0.`,
     );
   }
+  const { firstMoments, secondMoments } = state;
+  const averages = average?.state.average;
   requireSameNames('gradients', gradients, parameters);
-  requireSameNames('first moments', state.firstMoments, parameters);
-  requireSameNames('second moments', state.secondMoments, parameters);
+  requireSameNames('first moments', firstMoments, parameters);
+  requireSameNames('second moments', secondMoments, parameters);
+  if (averages) requireSameNames('averages', averages, parameters);
+  const written = { parameter: parameters, 'first moment': firstMoments };
+  const others = { 'second moment': secondMoments, ...(averages && { average: averages }) };
+  requireApart({ ...written, ...others }, { gradient: gradients });
+  const instructions = [...parameters].map(([name, parameter]) => {
+    const place = (what: string, arrays: NamedArrays) =>
+      sharedPlace(`${what} ${name}`, counterpart(`${what}s`, arrays, name, parameter.length));
+    return {
+      op: 'adamw',
+      count: parameter.length,
+      hasAverage: averages !== undefined,
+      factors: CONSTANTS,
+      gradient: place('gradient', gradients),
+      parameter: place('parameter', parameters),
+      first: place('first moment', firstMoments),
+      second: place('second moment', secondMoments),
+      ...(averages && { average: place('average', averages) }),
+    };
+  });
+  const rate = average ? nextEmaRate(average.state, average.options) : 0;
+  const factors = factorsOf(state.step + 1, learningRate, options);
+  const constants = Float32Array.of(gradientFactor, ...factors, rate);
+  await runOnArrays({ instructions, constants, threads });
   state.step++;
-  const factors = factorsOf(state.step, learningRate, options);
-  for (const [name, parameter] of parameters) {
-    const arrayOf = (what: string, arrays: NamedArrays) =>
-      counterpart(what, arrays, name, parameter.length);
-    update(
-      parameter,
-      arrayOf('gradients', gradients),
-      arrayOf('first moments', state.firstMoments),
-      arrayOf('second moments', state.secondMoments),
-      factors,
-    );
-  }
+  if (average) average.state.step++;
 }
 
-interface Factors {
-  readonly keep: number;
-  readonly newFirst: number;
-  readonly keepSecond: number;
-  readonly newSecond: number;
-  readonly correction: number;
-  readonly epsilon: number;
-  readonly stepSize: number;
-}
-
-/** Computed in float64 and rounded once, as PyTorch does with Python's numbers. */
-function factorsOf(step: number, learningRate: number, options: AdamWOptions): Factors {
+/**
+ * As native/kernels/optimizer/optimizer.h lists them. Computed in float64 and rounded once, as PyTorch
+ * does with Python's numbers.
+ */
+function factorsOf(step: number, learningRate: number, options: AdamWOptions): number[] {
   const { beta1, beta2, epsilon, weightDecay } = options;
-  return {
-    keep: Math.fround(1 - learningRate * weightDecay),
-    newFirst: Math.fround(1 - beta1),
-    keepSecond: Math.fround(beta2),
-    newSecond: Math.fround(1 - beta2),
-    correction: Math.fround(Math.sqrt(1 - beta2 ** step)),
-    epsilon: Math.fround(epsilon),
-    stepSize: Math.fround(learningRate / (1 - beta1 ** step)),
-  };
-}
-
-/** Every operation is rounded to float32, in PyTorch's order. */
-function update(
-  parameter: Float32Array,
-  gradient: Float32Array,
-  first: Float32Array,
-  second: Float32Array,
-  { keep, newFirst, keepSecond, newSecond, correction, epsilon, stepSize }: Factors,
-): void {
-  const f32 = Math.fround;
-  for (let i = 0; i < parameter.length; i++) {
-    const g = gradient[i];
-    const decayed = f32(parameter[i] * keep);
-    // The product is exact in float64, so the sum is rounded like torch.lerp's fused multiply-add.
-    const m = f32(first[i] + newFirst * f32(g - first[i]));
-    const v = f32(f32(second[i] * keepSecond) + f32(f32(newSecond * g) * g));
-    const root = f32(f32(f32(Math.sqrt(v)) / correction) + epsilon);
-    first[i] = m;
-    second[i] = v;
-    parameter[i] = decayed - f32(f32(stepSize * m) / root);
-  }
+  const keep = 1 - learningRate * weightDecay;
+  const correction = Math.sqrt(1 - beta2 ** step);
+  const stepSize = learningRate / (1 - beta1 ** step);
+  return [keep, 1 - beta1, beta2, 1 - beta2, correction, epsilon, stepSize];
 }

@@ -15,10 +15,11 @@ import {
   type TrainingState,
 } from './checkpoint-state.ts';
 import { EpochOrder } from './dataset/epoch-order.ts';
-import { createEmaState, emaOptions, updateEma } from './ema.ts';
+import { createEmaState, emaOptions } from './ema.ts';
 import { GradientAccumulation } from './gradient-accumulation.ts';
-import { clipGradients } from './gradient-clipping.ts';
+import { clippingFactor, gradientNorm } from './gradient-clipping.ts';
 import { learningRateAt } from './learning-rate.ts';
+import { zerosLike } from './named-arrays.ts';
 import { RandomStream } from './random-stream.ts';
 import { drawTimesteps } from './timestep-sampling.ts';
 
@@ -52,16 +53,17 @@ class ToyRun {
     return { randoms, position: this.#order.position };
   }
 
-  steps(count: number): void {
+  async steps(count: number): Promise<void> {
     const { parameters, optimizer, ema } = this.state;
     const accumulation = new GradientAccumulation(parameters, 2);
     for (let i = 0; i < count; i++) {
-      accumulation.add(this.#gradients());
-      const gradients = accumulation.add(this.#gradients());
-      clipGradients(gradients!, 2);
+      await accumulation.add(this.#gradients());
+      const gradients = await accumulation.add(this.#gradients());
+      const gradientFactor = clippingFactor(await gradientNorm(gradients!), 2);
       const rate = learningRateAt(RATE, 0.05, optimizer.step);
-      adamWStep(parameters, gradients!, optimizer, rate, adamWOptions());
-      if (ema) updateEma(parameters, ema, emaOptions());
+      const average = ema && { state: ema, options: emaOptions() };
+      const options = { gradientFactor, average };
+      await adamWStep(parameters, gradients!, optimizer, rate, adamWOptions(), options);
     }
   }
 
@@ -69,12 +71,12 @@ class ToyRun {
     const [sample] = this.#order.next(1);
     const [timestep] = drawTimesteps(RANGES, 1, this.#timesteps);
     const target = sample / 7 - timestep / 300;
-    return new Map(
-      [...this.state.parameters].map(([name, values]) => {
-        const noise = this.#noise.normals(values.length);
-        return [name, values.map((x, i) => x - target + 0.3 * noise[i])];
-      }),
-    );
+    const gradients = zerosLike(this.state.parameters);
+    for (const [name, values] of this.state.parameters) {
+      const noise = this.#noise.normals(values.length);
+      gradients.get(name)!.set(values.map((x, i) => x - target + 0.3 * noise[i]));
+    }
+    return gradients;
   }
 }
 
@@ -89,7 +91,7 @@ function freshState(): TrainingState {
 async function withSaved(body: (path: string, run: ToyRun) => Promise<void>): Promise<void> {
   await inFolder(async (folder) => {
     const run = new ToyRun(freshState());
-    run.steps(3);
+    await run.steps(3);
     const path = join(folder, 'state.safetensors');
     await saveTrainingState(path, run.state, run.progress, IDENTITY);
     await body(path, run);
@@ -100,17 +102,17 @@ test('five steps, a file and five steps equal ten, bit for bit', async () => {
   await inFolder(async (folder) => {
     const path = join(folder, 'state.safetensors');
     const whole = new ToyRun(freshState());
-    whole.steps(10);
+    await whole.steps(10);
 
     const first = new ToyRun(freshState());
-    first.steps(5);
+    await first.steps(5);
     first.state.extra!.get('range')![1] = 3.5;
     await saveTrainingState(path, first.state, first.progress, IDENTITY);
     const state = freshState();
     const second = new ToyRun(state, await loadTrainingState(path, state, IDENTITY));
     assert.equal(state.optimizer.step, 5);
     assert.deepEqual(state, first.state);
-    second.steps(5);
+    await second.steps(5);
 
     state.extra!.get('range')![1] = 1;
     assert.deepEqual(second.state, whole.state);

@@ -1,5 +1,5 @@
 import { BookendError } from '../core/errors.ts';
-import { copyOf, counterpart, type NamedArrays, requireSameNames } from './named-arrays.ts';
+import { copyOf, type NamedArrays } from './named-arrays.ts';
 
 /** Defaults are those of diffusers' EMAModel. */
 export interface EmaOptions {
@@ -18,7 +18,7 @@ export interface EmaOptions {
 
 const DEFAULTS: EmaOptions = { decay: 0.9999, minDecay: 0, updateAfterStep: 0 };
 
-/** An exponential moving average of the parameters; changed in place. */
+/** An exponential moving average of the parameters; `adamWStep` moves it, in place. */
 export interface EmaState {
   /** Optimizer steps seen. */
   step: number;
@@ -58,19 +58,7 @@ export function emaDecay(options: EmaOptions, step: number): number {
   return Math.max(options.minDecay, Math.min(rising, options.decay));
 }
 
-/**
- * Moves the average towards the parameters after an optimizer step, in float32.
- *
- * @throws BookendError `invalid-argument` for parameters of another model
- */
-export function updateEma(parameters: NamedArrays, state: EmaState, options: EmaOptions): void {
-  requireSameNames('averages', state.average, parameters);
-  state.step++;
-  const rate = Math.fround(1 - emaDecay(options, state.step));
-  for (const [name, parameter] of parameters) {
-    const average = counterpart('averages', state.average, name, parameter.length);
-    for (let i = 0; i < parameter.length; i++) {
-      average[i] -= Math.fround(rate * Math.fround(average[i] - parameter[i]));
-    }
-  }
+/** The share of the parameters in the average of the next step, as kernels take it. */
+export function nextEmaRate({ step }: EmaState, options: EmaOptions): number {
+  return Math.fround(1 - emaDecay(options, step + 1));
 }

@@ -1,4 +1,6 @@
 import { BookendError } from '../core/errors.ts';
+import { runOnArrays } from '../runtime/native/array-program.ts';
+import { requireApart, sharedPlace } from '../runtime/native/shared-floats.ts';
 import { counterpart, type NamedArrays, requireSameNames, zerosLike } from './named-arrays.ts';
 
 /**
@@ -28,20 +30,24 @@ export class GradientAccumulation {
   /**
    * Adds the gradients of one batch.
    *
+   * @param gradients arrays of `sharedFloats`
    * @returns the mean once all batches are in, else undefined; it is valid until the next `add`
    * @throws BookendError `invalid-argument` for gradients of another model
    */
-  add(gradients: NamedArrays): NamedArrays | undefined {
+  async add(gradients: NamedArrays, threads?: number): Promise<NamedArrays | undefined> {
     requireSameNames('gradients', gradients, this.#sums);
-    const weight = Math.fround(1 / this.#batches);
-    const isFirst = this.#added === 0;
-    for (const [name, sum] of this.#sums) {
-      const gradient = counterpart('gradients', gradients, name, sum.length);
-      for (let i = 0; i < sum.length; i++) {
-        const part = Math.fround(weight * gradient[i]);
-        sum[i] = isFirst ? part : sum[i] + part;
-      }
-    }
+    requireApart({ sum: this.#sums }, { gradient: gradients });
+    const scale = Math.fround(1 / this.#batches);
+    const adds = this.#added > 0;
+    const instructions = [...this.#sums].map(([name, sum]) => ({
+      op: 'accumulate',
+      count: sum.length,
+      scale,
+      adds,
+      x: sharedPlace(`gradient ${name}`, counterpart('gradients', gradients, name, sum.length)),
+      sum: sharedPlace(`sum ${name}`, sum),
+    }));
+    await runOnArrays({ instructions, threads });
     this.#added = (this.#added + 1) % this.#batches;
     return this.#added === 0 ? this.#sums : undefined;
   }

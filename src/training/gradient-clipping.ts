@@ -1,46 +1,49 @@
 import { BookendError } from '../core/errors.ts';
+import { resultAt, runOnArrays } from '../runtime/native/array-program.ts';
+import { sharedPlace } from '../runtime/native/shared-floats.ts';
 import type { NamedArrays } from './named-arrays.ts';
 
 /**
- * The Euclidean norm of all gradients as one vector, summed in float64.
+ * The Euclidean norm of all gradients as one vector, summed in float64, in an order that depends on
+ * their lengths alone.
  *
- * @throws BookendError `non-finite`, naming the first gradient that holds NaN or infinity
+ * @param gradients arrays of `sharedFloats`
+ * @throws BookendError `non-finite`, naming the first gradient that holds NaN or infinity;
+ * `invalid-argument`
  */
-export function gradientNorm(gradients: NamedArrays): number {
-  let total = 0;
-  for (const [name, gradient] of gradients) {
-    let sum = 0;
-    for (let i = 0; i < gradient.length; i++) sum += gradient[i] * gradient[i];
-    // Squares of float32 numbers cannot overflow a float64 sum, so only the numbers themselves can.
-    if (!Number.isFinite(sum)) throw nonFinite(name);
-    total += sum;
-  }
-  return Math.sqrt(total);
+export async function gradientNorm(gradients: NamedArrays, threads?: number): Promise<number> {
+  const instructions = [...gradients].map(([name, gradient], i) => ({
+    op: 'squareSum',
+    count: gradient.length,
+    x: sharedPlace(`gradient ${name}`, gradient),
+    out: resultAt(i * Float64Array.BYTES_PER_ELEMENT),
+  }));
+  const resultBytes = gradients.size * Float64Array.BYTES_PER_ELEMENT;
+  const sums = new Float64Array(await runOnArrays({ instructions, resultBytes, threads }));
+  // Squares of float32 numbers cannot overflow a float64 sum, so only the numbers themselves can.
+  const bad = sums.findIndex((sum) => !Number.isFinite(sum));
+  if (bad >= 0) throw nonFinite([...gradients.keys()][bad]);
+  return Math.sqrt(sums.reduce((total, sum) => total + sum, 0));
 }
 
 /**
- * Scales all gradients in place by one factor so that their global norm is at most `maxNorm`
- * (Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, section 3.2);
- * the 1e-6 in the denominator is that of torch.nn.utils.clip_grad_norm_.
+ * What to multiply all gradients with so that their global norm is at most `maxNorm` (Pascanu et al.,
+ * "On the difficulty of training recurrent neural networks", 2013, section 3.2); the 1e-6 in the
+ * denominator is that of torch.nn.utils.clip_grad_norm_.
  *
+ * @param norm of `gradientNorm`
  * @param maxNorm positive
- * @returns the norm before clipping
- * @throws BookendError `non-finite`, with the gradients left as they are; `invalid-argument`
+ * @returns a float32 number, 1 where nothing is clipped
+ * @throws BookendError `invalid-argument`
  */
-export function clipGradients(gradients: NamedArrays, maxNorm: number): number {
+export function clippingFactor(norm: number, maxNorm: number): number {
   if (!(maxNorm > 0)) {
     throw new BookendError(
       'invalid-argument',
       `Gradients cannot be clipped to the norm ${maxNorm}; give a positive number.`,
     );
   }
-  const norm = gradientNorm(gradients);
-  const factor = Math.fround(maxNorm / (norm + 1e-6));
-  if (factor >= 1) return norm;
-  for (const gradient of gradients.values()) {
-    for (let i = 0; i < gradient.length; i++) gradient[i] *= factor;
-  }
-  return norm;
+  return Math.min(1, Math.fround(maxNorm / (norm + 1e-6)));
 }
 
 function nonFinite(name: string): BookendError {

@@ -1,16 +1,19 @@
 import { BookendError } from '../core/errors.ts';
 import type { NamedArrays } from '../core/named-arrays.ts';
+import { sharedFloats } from '../runtime/native/shared-floats.ts';
 
 export type { NamedArrays };
 
-/** Zeros under the same names and of the same lengths. */
+/** Zeros under the same names and of the same lengths, in memory that kernels work on in place. */
 export function zerosLike(arrays: NamedArrays): Map<string, Float32Array> {
-  return new Map([...arrays].map(([name, { length }]) => [name, new Float32Array(length)]));
+  return new Map([...arrays].map(([name, { length }]) => [name, sharedFloats(length)]));
 }
 
-/** A copy that shares nothing with `arrays`. */
+/** A copy in memory of its own, which kernels work on in place. */
 export function copyOf(arrays: NamedArrays): Map<string, Float32Array> {
-  return new Map([...arrays].map(([name, data]) => [name, data.slice()]));
+  const copy = zerosLike(arrays);
+  for (const [name, data] of arrays) copy.get(name)!.set(data);
+  return copy;
 }
 
 /** Whether no number is NaN or infinite. */

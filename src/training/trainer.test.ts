@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { BookendError } from '../core/errors.ts';
+import { sharedFloats } from '../runtime/native/shared-floats.ts';
 import { RandomStream } from './random-stream.ts';
 import { type TrainingTask, train } from './trainer.ts';
 import type { TrainingEvent } from './training-event.ts';
@@ -16,8 +17,8 @@ const LENGTH = 5;
 
 /** Brings noisy draws of (x − 3)² down, and counts its batches beside. */
 class Parabola implements TrainingTask {
-  readonly parameters = new Map([['x', new Float32Array(LENGTH)]]);
-  readonly gradients = new Map([['x', new Float32Array(LENGTH)]]);
+  readonly parameters = new Map([['x', sharedFloats(LENGTH)]]);
+  readonly gradients = new Map([['x', sharedFloats(LENGTH)]]);
   #noise = RandomStream.start(7, 'noise');
   #batches = Float32Array.of(0);
   breakAt = Number.POSITIVE_INFINITY;

@@ -7,9 +7,9 @@ import {
   type TrainingProgress,
   type TrainingState,
 } from './checkpoint-state.ts';
-import { createEmaState, emaOptions, updateEma } from './ema.ts';
+import { createEmaState, emaOptions } from './ema.ts';
 import { GradientAccumulation } from './gradient-accumulation.ts';
-import { clipGradients } from './gradient-clipping.ts';
+import { clippingFactor, gradientNorm } from './gradient-clipping.ts';
 import { learningRateAt } from './learning-rate.ts';
 import { copyOf, type NamedArrays } from './named-arrays.ts';
 import type { TrainingEvent } from './training-event.ts';
@@ -24,9 +24,9 @@ export interface BatchLosses {
 
 /** What is trained: parameters, and gradients of a loss over batches that it draws itself. */
 export interface TrainingTask {
-  /** Changed in place by the loop. */
+  /** Arrays of `sharedFloats`, changed in place by the loop. */
   readonly parameters: NamedArrays;
-  /** Of the same names and lengths. */
+  /** Of the same names and lengths, arrays of `sharedFloats` too. */
   readonly gradients: NamedArrays;
   /**
    * Draws a batch and leaves its gradients in `gradients`.
@@ -143,15 +143,21 @@ class Loop {
     const { optimizer, ema } = this.#state;
     const { clipNorm, weightDecay, emaDecay, learningRate: peak, steps } = this.#options;
     const { losses, gradients } = await this.#gradients(optimizer.step);
-    const gradientNorm = await clipGradients(gradients, clipNorm);
+    const norm = await gradientNorm(gradients);
     const learningRate = learningRateAt(rateScheduleOf(this.#options), peak, optimizer.step);
-    const { parameters, project } = this.#task;
-    await adamWStep(parameters, gradients, optimizer, learningRate, adamWOptions({ weightDecay }));
-    project?.call(this.#task);
-    if (ema && emaDecay !== null) await updateEma(parameters, ema, emaOptions({ decay: emaDecay }));
+    const { parameters } = this.#task;
+    const average =
+      ema && emaDecay !== null
+        ? { state: ema, options: emaOptions({ decay: emaDecay }) }
+        : undefined;
+    await adamWStep(parameters, gradients, optimizer, learningRate, adamWOptions({ weightDecay }), {
+      gradientFactor: clippingFactor(norm, clipNorm),
+      average,
+    });
+    this.#task.project?.();
     const { step } = optimizer;
     const seconds = elapsed();
-    return { kind: 'step', step, steps, ...losses, gradientNorm, learningRate, seconds };
+    return { kind: 'step', step, steps, ...losses, gradientNorm: norm, learningRate, seconds };
   }
 
   /** Over all batches of one optimizer step. */

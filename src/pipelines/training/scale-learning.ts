@@ -102,7 +102,7 @@ export async function learnedScales(
   const scales = new Map([...state.scales, ...ofWeights]);
   const start = new Map([...scales].map(([name, values]) => [name, values.slice()]));
   const parameters = new Map(
-    [...scales].map(([name, { length }]) => [`log ${name}`, new Float32Array(length)]),
+    [...scales].map(([name, { length }]) => [`log ${name}`, sharedFloats(length)]),
   );
   return {
     activations: state,

@@ -69,7 +69,7 @@ export async function createUNetTask(
   });
   for (const [name, array] of scales?.parameters ?? []) {
     parameters.set(name, array);
-    gradients.set(name, new Float32Array(array.length));
+    gradients.set(name, sharedFloats(array.length));
   }
   const usesTarget = distillation !== Number.POSITIVE_INFINITY;
   return new UNetTask({

@@ -164,6 +164,16 @@ test('instructions write to arrays, and to no weight', async () => {
   const { buffer: other } = addon.createFloats(110);
   assert.throws(() => create({ buffer: other, offset: 44 }), /out needs 400 bytes at 44/);
   assert.throws(() => create({ buffer: other, offset: 2 }), /starts inside an element/);
+  const optimizer = ['sum', 'parameter', 'first', 'second', 'average', 'out'];
+  for (const instruction of good.instructions.slice(-4, -1)) {
+    for (const name of optimizer.filter((operand) => operand in instruction)) {
+      const spoilt = { ...instruction, [name]: { buffer: bias } };
+      const creating = () => addon.createProgram({ ...good, instructions: [spoilt] });
+      assert.throws(creating, new RegExp(`${name} is a weight buffer`));
+    }
+  }
+  const sums = { ...good.instructions.at(-4)!, out: { arena: 4 } };
+  assert.throws(() => addon.createProgram({ ...good, instructions: [sums] }), /double can lie/);
 });
 
 test('a copy that would write elements again and again is refused', async () => {

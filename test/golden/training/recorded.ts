@@ -1,5 +1,6 @@
 /** What make.py recorded, and the inputs it made it from. */
 import { readFileSync } from 'node:fs';
+import { sharedFloats } from '../../../src/runtime/native/shared-floats.ts';
 import type { PredictionType } from '../../../src/schedulers/prediction.ts';
 import type { AdamWOptions } from '../../../src/training/adamw.ts';
 import type { EmaOptions } from '../../../src/training/ema.ts';
@@ -40,11 +41,13 @@ export function gradientsOfStep(step: number): Map<string, Float32Array> {
 }
 
 function named(numberAt: (i: number, k: number) => number): Map<string, Float32Array> {
+  const lengths = recorded.lengths.entries();
   return new Map(
-    recorded.lengths.map((length, k) => [
-      `tensor${k}`,
-      Float32Array.from({ length }, (_, i) => numberAt(i, k)),
-    ]),
+    Array.from(lengths, ([k, length]) => {
+      const array = sharedFloats(length);
+      for (let i = 0; i < length; i++) array[i] = numberAt(i, k);
+      return [`tensor${k}`, array];
+    }),
   );
 }
 
