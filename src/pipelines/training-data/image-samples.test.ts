@@ -180,13 +180,19 @@ test('a model that draws pixels is trained on them, without captions', async () 
     const plain = join(scratch, 'plain');
     await mkdir(plain);
     await writeFile(join(plain, 'a.png'), encodePng(picture(70, 50, 0)));
-    const samples = await openImageSamples(model, parts, { path: plain, onStale });
+    const samples = await openImageSamples(model, parts, {
+      path: plain,
+      cache: join(scratch, 'cache'),
+      onStale,
+    });
     const { height, width } = model.model.config.sampleSize!;
     assert.deepEqual(samples.latentShape, [height, width, 3]);
     assert.equal(samples.emptyEmbeddings, undefined);
     const { latents, embeddings } = await drawn(samples, 0);
     const image = await readTrainingImage(join(plain, 'a.png'), { width, height });
     assert.deepEqual(latents, floatsOfImage(image));
+    latents.fill(9);
+    assert.deepEqual((await drawn(samples, 0)).latents, floatsOfImage(image));
     assert.equal(embeddings, undefined);
     await samples.prepare([0]);
     await assert.rejects(openImageSamples(emoji, emojiParts, { path: plain, onStale }), {

@@ -30,7 +30,7 @@ export interface ImageSamplesOptions extends CacheOptions {
 /**
  * Opens a data set for a model: its images through the model's autoencoder and its captions through
  * the model's text encoder, each when first asked for and then kept on disk; for a model that draws
- * pixels, the pixels themselves. `model` must not be disposed of while samples are in use.
+ * pixels, the images cropped and scaled. `model` must not be disposed of while samples are in use.
  *
  * @param parts of `model`
  * @throws BookendError as `openImages` does; `invalid-argument` for the size; `unsupported`
@@ -41,31 +41,54 @@ export async function openImageSamples(
   parts: ModelParts,
   options: ImageSamplesOptions,
 ): Promise<TrainingSamples> {
-  if (model.kind === 'unconditional') return pixelSamples(model.model, options);
-  return latentSamples(model.model, parts, options);
+  // What is soon found to be wrong is told before a large data set is read.
+  const size = sizeOf(model, options);
+  const captions = model.kind === 'unconditional' ? 'ignored' : 'required';
+  const images = await openImages(options.path, { ...options, captions });
+  try {
+    return model.kind === 'unconditional'
+      ? pixelSamples(model.model, images, size, options)
+      : await latentSamples(model.model, parts, images, size, options);
+  } catch (error) {
+    await images.close();
+    throw error;
+  }
+}
+
+function sizeOf(loaded: LoadedModel, { size }: ImageSamplesOptions): ImageSize {
+  if (loaded.kind === 'stable-diffusion') {
+    requirePlainModel(loaded.model);
+    const { height, width } = latentShape(loaded.model, 1, size, size);
+    const { downscale } = loaded.model.autoencoder.config;
+    return { height: height * downscale, width: width * downscale };
+  }
+  if (size === undefined) return trainedSize(loaded.model);
+  const extent = requireExtent(
+    'size',
+    size,
+    2 ** (loaded.model.config.blockOutChannels.length - 1),
+  );
+  return { height: extent, width: extent };
 }
 
 async function latentSamples(
-  model: StableDiffusion,
+  { precision, autoencoder, textEncoder }: StableDiffusion,
   parts: ModelParts,
+  images: CaptionedImages,
+  size: ImageSize,
   options: ImageSamplesOptions,
 ): Promise<TrainingSamples> {
-  requirePlainModel(model);
-  const { precision, autoencoder } = model;
-  const shape = latentShape(model, 1, options.size, options.size);
-  const { downscale } = autoencoder.config;
-  const size = { height: shape.height * downscale, width: shape.width * downscale };
   const vae = await componentHash(parts, 'vae', precision);
   const text = await componentHash(parts, 'text_encoder', precision);
-  const images = await openImages(options.path, options);
   const cache = openCache(options);
-  const captions = new CaptionEmbeddings(model.textEncoder, text, cache, options);
+  const captions = new CaptionEmbeddings(textEncoder, text, cache, options);
+  const emptyEmbeddings = await captions.of('', options.signal);
   const latents = new ImageLatents(autoencoder, vae, images, size, cache, options);
   return {
     count: images.count,
     identity: hashText(JSON.stringify([vae, text, size, imagesAndTokens(images, captions)])),
     latentShape: latents.shape,
-    emptyEmbeddings: await captions.of('', options.signal),
+    emptyEmbeddings,
     async sample(index, random) {
       requireIndex(images, index);
       // Drawn before anything is waited for, so that calls at once take their numbers in order.
@@ -90,32 +113,26 @@ function imagesAndTokens(images: CaptionedImages, captions: CaptionEmbeddings): 
   return hash.digest('hex');
 }
 
-async function pixelSamples(
-  model: UnconditionalDiffusion,
+function pixelSamples(
+  { config: { inChannels } }: UnconditionalDiffusion,
+  images: CaptionedImages,
+  size: ImageSize,
   options: ImageSamplesOptions,
-): Promise<TrainingSamples> {
-  const size = pixelSize(model, options.size);
-  const images = await openImages(options.path, { ...options, captions: 'ignored' });
-  const { inChannels } = model.config;
-  const pixels = new ImagePixels(images, size, inChannels);
+): TrainingSamples {
+  const pixels = new ImagePixels(images, size, inChannels, openCache(options), options);
   return {
     count: images.count,
     identity: hashText(JSON.stringify([images.identity, size, inChannels])),
-    latentShape: [size.height, size.width, inChannels],
+    latentShape: pixels.shape,
     async sample(index) {
       requireIndex(images, index);
-      return { latents: await pixels.of(index) };
+      // A copy, so that who changes it changes nothing else.
+      return { latents: (await pixels.of(index)).slice() };
     },
     prepare: (indices, prepareOptions) =>
       prepareEach(images, indices, prepareOptions, (index) => pixels.of(index)),
     close: () => images.close(),
   };
-}
-
-function pixelSize(model: UnconditionalDiffusion, size: number | undefined): ImageSize {
-  if (size === undefined) return trainedSize(model);
-  const extent = requireExtent('size', size, 2 ** (model.config.blockOutChannels.length - 1));
-  return { height: extent, width: extent };
 }
 
 /** One after the other in the order of the data set, which is that of its files. */

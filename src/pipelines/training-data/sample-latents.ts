@@ -2,7 +2,7 @@ import { floats, tensor } from '../../core/tensor.ts';
 import type { CaptionedImages } from '../../training/dataset/captioned-images.ts';
 import { MemoryCache } from '../../training/dataset/memory-cache.ts';
 import type { ImageSize } from '../../training/dataset/prepare-image.ts';
-import { latentsKey, type TensorCache } from '../../training/dataset/tensor-cache.ts';
+import { latentsKey, pixelsKey, type TensorCache } from '../../training/dataset/tensor-cache.ts';
 import type { SampleShape } from '../../training/dataset/training-samples.ts';
 import type { ImageAutoencoder, LatentPosterior } from '../image-autoencoder.ts';
 import { type CacheOptions, MEMORY } from './cache-options.ts';
@@ -75,24 +75,44 @@ export class ImageLatents {
   }
 }
 
-/** The images of a data set from -1 to 1; quick enough to be read anew. */
+/** The images of a data set from -1 to 1, cropped and scaled once. */
 export class ImagePixels {
+  readonly shape: SampleShape;
   readonly #images: CaptionedImages;
-  readonly #size: ImageSize;
-  readonly #channels: number;
+  readonly #cache: TensorCache;
+  readonly #options: CacheOptions;
   readonly #latest = new MemoryCache<Float32Array>(MEMORY, ({ byteLength }) => byteLength);
 
-  constructor(images: CaptionedImages, size: ImageSize, channels: number) {
+  constructor(
+    images: CaptionedImages,
+    size: ImageSize,
+    channels: number,
+    cache: TensorCache,
+    options: CacheOptions,
+  ) {
+    this.shape = [size.height, size.width, channels];
     this.#images = images;
-    this.#size = size;
-    this.#channels = channels;
+    this.#cache = cache;
+    this.#options = options;
   }
 
   /** [height, width, channels]. @throws BookendError `invalid-image`, `not-found`, `io` */
   async of(index: number): Promise<Float32Array> {
-    return this.#latest.get(String(index), async () => {
-      const { data } = await trainingPixels(this.#images, index, this.#size, this.#channels);
-      return data;
+    const key = pixelsKey(this.#images.contentHash(index), this.shape);
+    return this.#latest.get(key.content, async () => {
+      const made = await this.#cache.readOrMake(
+        key,
+        { pixels: this.shape },
+        () => this.#read(index),
+        this.#options.onStale,
+      );
+      return floats(made.get('pixels')!);
     });
+  }
+
+  async #read(index: number) {
+    const [height, width, channels] = this.shape;
+    const { data } = await trainingPixels(this.#images, index, { height, width }, channels);
+    return new Map([['pixels', tensor('f32', this.shape, data)]]);
   }
 }

@@ -11,10 +11,11 @@ import { writeSafetensors } from '../../io/safetensors.ts';
 import type { TensorSource } from '../../io/tensor-source.ts';
 import { allFinite } from '../named-arrays.ts';
 import type { ImageSize } from './prepare-image.ts';
+import type { SampleShape } from './training-samples.ts';
 
 /** Everything that a cached result depends on. */
 export interface CacheKey {
-  readonly kind: 'latents' | 'text-embeddings' | 'trajectory';
+  readonly kind: 'latents' | 'pixels' | 'text-embeddings' | 'trajectory';
   /** Hash of what it was made from: the image file's content, a text's tokens, a run's settings. */
   readonly content: string;
   /** What tells the model that made it from every other, such as a hash of its weights. */
@@ -26,6 +27,11 @@ export interface CacheKey {
 /** @param content hash of the image file's content */
 export function latentsKey(content: string, model: string, { width, height }: ImageSize): CacheKey {
   return { kind: 'latents', content, model, size: [width, height] };
+}
+
+/** @param content hash of the image file's content */
+export function pixelsKey(content: string, [height, width, channels]: SampleShape): CacheKey {
+  return { kind: 'pixels', content, model: `${channels} channels`, size: [width, height] };
 }
 
 /** @param ids tokens of the text, padding included */

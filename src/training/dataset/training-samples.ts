@@ -8,7 +8,10 @@ export type SampleShape = readonly [height: number, width: number, channels: num
 export interface TrainingSample {
   /** Noiseless, [height, width, channels], in the scale that the U-Net reads. */
   readonly latents: Float32Array;
-  /** Of the caption, f32 [tokens, width]; absent for models without a prompt. */
+  /**
+   * Of the caption, f32 [tokens, width]; absent for models without a prompt. Shared,
+   * so not to be changed.
+   */
   readonly embeddings?: Tensor;
 }
 

@@ -7,7 +7,10 @@ export interface TrajectoryPoint {
   readonly latents: Float32Array;
   /** That the U-Net was told; not whole for some schedulers. */
   readonly timestep: number;
-  /** Of the run's prompt, f32 [tokens, width]; absent for models without a prompt. */
+  /**
+   * Of the run's prompt, f32 [tokens, width]; absent for models without a prompt. Shared,
+   * so not to be changed.
+   */
   readonly embeddings?: Tensor;
 }
 

@@ -7,6 +7,7 @@ import {
   readDataPage,
   readDictionary,
   readPageHeader,
+  usesDictionary,
 } from './pages.ts';
 import type { ParquetFile } from './parquet-file.ts';
 
@@ -125,8 +126,11 @@ export class ByteColumn {
   #values(group: number, chunk: Chunk, page: Page): Promise<readonly ByteValue[]> {
     return this.#pages.get(`${group} ${page.offset}`, async () => {
       const { path } = this.#file;
+      // The dictionary of a column that was given up is large, and of no use to its later pages.
+      const dictionary = usesDictionary(page.header)
+        ? await this.#dictionary(group, chunk)
+        : undefined;
       const packed = await this.#file.read(page.offset, page.header.packed);
-      const dictionary = await this.#dictionary(group, chunk);
       return readDataPage(packed, page.header, chunk.codec, this.#leaf, dictionary, path);
     });
   }

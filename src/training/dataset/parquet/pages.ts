@@ -93,6 +93,11 @@ export async function readDataPage(
   return Array.from({ length: values }, (_, row) => (isThere(row) ? found[next++] : null));
 }
 
+/** Whether the values of a data page are numbers of a dictionary's. */
+export function usesDictionary({ encoding }: PageHeader): boolean {
+  return encoding === PLAIN_DICTIONARY || encoding === RLE_DICTIONARY;
+}
+
 /** How much of the path to each value is there; undefined where none of it may be null. */
 function readDefinitions(
   packed: Uint8Array,
@@ -108,14 +113,14 @@ function readDefinitions(
 
 function presentValues(
   reader: ByteReader,
-  { encoding }: PageHeader,
+  header: PageHeader,
   count: number,
   dictionary: readonly Uint8Array[] | undefined,
 ): readonly Uint8Array[] {
   if (count === 0) return [];
-  if (encoding === PLAIN) return plainValues(reader, count);
-  if (encoding !== PLAIN_DICTIONARY && encoding !== RLE_DICTIONARY) {
-    const what = `values in the encoding number ${encoding}`;
+  if (header.encoding === PLAIN) return plainValues(reader, count);
+  if (!usesDictionary(header)) {
+    const what = `values in the encoding number ${header.encoding}`;
     throw unsupported(reader.origin, what, 'plain or dictionary encoding');
   }
   if (!dictionary) throw damaged(reader.origin, 'a page refers to a dictionary that is not there');
