@@ -6,7 +6,7 @@
  *   npm run verify:resume -- [--kills 20] [--steps 12] [--only quantize,data-free,train] [--seed 1]
  */
 import { createHash } from 'node:crypto';
-import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -28,14 +28,14 @@ const data = join(scratch, 'data');
 const cache = join(scratch, 'cache');
 
 const shared = [
-  ...['--steps', values.steps, '--batch-size', '2', '--checkpoint-every', '2'],
+  ...['--steps', values.steps, '--batch-size', '1', '--checkpoint-every', '2'],
   ...['--cache', cache, '--seed', '3'],
 ];
 const calibration = ['--samples', '2', '--calibration-steps', '8', '--no-sensitivity'];
 const quantize = ['quantize', 'emoji', '--method', 'qat', ...shared, ...calibration];
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
-  quantize: [...quantize, '--data', data, '--accumulation', '2'],
-  'data-free': [...quantize, '--data-free', '--trajectories', '3', '--scales', 'learned'],
+  quantize: [...quantize, '--data', data, '--accumulation', '2', '--scales', 'moving'],
+  'data-free': [...quantize, '--data-free', '--trajectories', '3', '--inference-steps', '12'],
   train: ['train', 'emoji', ...shared, '--data', data, '--rate-schedule', 'cosine'],
 };
 
@@ -83,14 +83,11 @@ async function verify(name: string, kills: number): Promise<boolean> {
     rmSync(out, { recursive: true, force: true });
     rmSync(cache, { recursive: true, force: true });
     for (let done = false; !done; ) {
-      const limit = killed < kills ? random.uniform() * 0.6 * duration : Number.POSITIVE_INFINITY;
-      const start = performance.now();
-      const run = await runBookend([...args, '--out', out, '--resume'], {
-        killWhen: () => performance.now() - start > limit,
-      });
+      const killWhen = killed < kills ? randomMoment(random, out, duration) : undefined;
+      const run = await runBookend([...args, '--out', out, '--resume'], { killWhen });
       done = run.status !== null;
       if (done) requireDone(run, `${name}, after ${killed} kills`);
-      else console.log(`  kill ${++killed} after ${(limit / 1000).toFixed(2)} s: ${lastLine(run)}`);
+      else console.log(`  kill ${++killed}: ${lastLine(run)}`);
     }
     complete++;
     for (const file of differences(out, expected)) wrong.add(file);
@@ -98,6 +95,26 @@ async function verify(name: string, kills: number): Promise<boolean> {
   const verdict = wrong.size === 0 ? 'equal' : `DIFFERENT: ${[...wrong].join(', ')}`;
   console.log(`${name}: ${killed} kills over ${complete} runs; files and losses ${verdict}`);
   return wrong.size === 0;
+}
+
+/** Every other one is any moment at all; the rest are near or in a step, for those are short. */
+function randomMoment(random: RandomStream, out: string, duration: number): () => boolean {
+  const start = performance.now();
+  if (random.below(2) === 0) {
+    const limit = random.uniform() * 0.7 * duration;
+    return () => performance.now() - start > limit;
+  }
+  const log = join(out, 'train.jsonl');
+  const bytes = random.below(800);
+  const delay = random.uniform() * 1500;
+  const before = existsSync(log) ? statSync(log).size : 0;
+  let reached: number | undefined;
+  return () => {
+    // A resumed run cuts the log first.
+    if (performance.now() - start < 1000 || !existsSync(log)) return false;
+    if (statSync(log).size > Math.max(0, before - 600) + bytes) reached ??= performance.now();
+    return reached !== undefined && performance.now() - reached > delay;
+  };
 }
 
 function lastLine({ stderr }: Outcome): string {

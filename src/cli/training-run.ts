@@ -23,7 +23,7 @@ const PHASES: Record<PreparationEvent['phase'], { label: string; unit: string }>
   calibrating: { label: 'Calibrating', unit: 'step' },
   quantizing: { label: 'Quantizing', unit: 'layer' },
   encoding: { label: 'Encoding', unit: 'image' },
-  trajectories: { label: 'Sampling', unit: 'run' },
+  trajectories: { label: 'Sampling', unit: 'step' },
   measuring: { label: 'Measuring', unit: 'step' },
 };
 
