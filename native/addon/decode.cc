@@ -26,7 +26,7 @@ constexpr std::array kDecoders{
     Decoder{"fakeQuantize", decode_fake_quantize},
     Decoder{"observe", decode_observe},
     Decoder{"sum", decode_sum},
-    Decoder{"scoreGradient", decode_score_gradient},
+    Decoder{"attentionGradient", decode_attention_gradient},
     Decoder{"layerNormGradient", decode_layer_norm_gradient},
     Decoder{"groupNormGradient", decode_group_norm_gradient},
     Decoder{"squareSum", decode_square_sum},

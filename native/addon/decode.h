@@ -28,7 +28,7 @@ Instruction decode_timestep_embedding(const Fields& fields, const DecodeContext&
 Instruction decode_fake_quantize(const Fields& fields, const DecodeContext& context);
 Instruction decode_layer_norm_gradient(const Fields& fields, const DecodeContext& context);
 Instruction decode_group_norm_gradient(const Fields& fields, const DecodeContext& context);
-Instruction decode_score_gradient(const Fields& fields, const DecodeContext& context);
+Instruction decode_attention_gradient(const Fields& fields, const DecodeContext& context);
 Instruction decode_sum(const Fields& fields, const DecodeContext& context);
 Instruction decode_square_sum(const Fields& fields, const DecodeContext& context);
 Instruction decode_accumulate(const Fields& fields, const DecodeContext& context);

@@ -1,8 +1,8 @@
 #include <array>
 
 #include "addon/decode.h"
+#include "kernels/attention_gradient/attention_gradient.h"
 #include "kernels/norm_gradient/norm_gradient.h"
-#include "kernels/score_gradient/score_gradient.h"
 #include "kernels/sum/sum.h"
 
 namespace bookend {
@@ -51,25 +51,29 @@ Instruction decode_group_norm_gradient(const Fields& fields, const DecodeContext
   return Instruction::make<GroupNormGradientProblem>(kernel, problem, refs);
 }
 
-Instruction decode_score_gradient(const Fields& fields, const DecodeContext& context) {
-  ScoreGradientProblem problem{};
-  problem.rows = fields.extent("rows");
-  problem.columns = fields.extent("columns");
-  problem.shift_stride = fields.extent("shiftStride");
-  problem.visible = fields.extent("visible");
-  problem.output = fields.dtype("output");
-  const std::size_t count = checked_product(fields, "out", {problem.rows, problem.columns});
-  const std::size_t shifts =
-      checked_product(fields, "shift", {problem.rows - 1, problem.shift_stride}) + 1;
-  const std::array<OperandRef, 5> refs{
-      operand(fields, context, "scores", DType::f32, count),
-      operand(fields, context, "gradient", DType::f32, count),
-      operand(fields, context, "shift", DType::f32, shifts),
-      operand(fields, context, "probabilities", problem.output, count),
-      operand(fields, context, "out", problem.output, count),
+Instruction decode_attention_gradient(const Fields& fields, const DecodeContext& context) {
+  AttentionGradientProblem problem{};
+  problem.batch = fields.extent("batch");
+  problem.heads = fields.extent("heads");
+  problem.queries = fields.extent("queries");
+  problem.keys = fields.extent("keys");
+  problem.head_dim = fields.extent("headDim");
+  problem.scale = fields.number("scale");
+  problem.causal = fields.flag("causal");
+  problem.type = fields.dtype("type");
+  const auto tokens = [&](const char* name, std::int64_t count) {
+    return operand(fields, context, name, problem.type,
+                   checked_product(fields, name,
+                                   {problem.batch, count, problem.heads, problem.head_dim}));
   };
-  const auto* kernel = chosen(fields, select_score_gradient(problem, context.limit));
-  return Instruction::make<ScoreGradientProblem>(kernel, problem, refs);
+  const std::array<OperandRef, 8> refs{
+      tokens("q", problem.queries),        tokens("k", problem.keys),
+      tokens("v", problem.keys),           tokens("output", problem.queries),
+      tokens("gradient", problem.queries), tokens("queryGradient", problem.queries),
+      tokens("keyGradient", problem.keys), tokens("valueGradient", problem.keys),
+  };
+  const auto* kernel = chosen(fields, select_attention_gradient(problem, context.limit));
+  return Instruction::make<AttentionGradientProblem>(kernel, problem, refs);
 }
 
 Instruction decode_sum(const Fields& fields, const DecodeContext& context) {

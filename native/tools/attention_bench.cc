@@ -1,8 +1,8 @@
-// Times attention on the shapes of Stable Diffusion U-Nets:
+// Times attention and its gradient on the shapes of Stable Diffusion U-Nets:
 //   attention_bench [threads] [rounds] [isa] [part of a shape's name]
-// Prints GFLOP/s counted as 4 * batch * heads * queries * keys * head_dim, and what they are of the
-// ceiling probed before and after: the medians of the rounds in which the probes stayed within 10%
-// of the best seen, for other programs move both.
+// Prints GFLOP/s counted as 4, or 10 for the gradient, times batch * heads * queries * keys *
+// head_dim, and what they are of the ceiling probed before and after: the medians of the rounds in
+// which the probes stayed within 10% of the best seen, for other programs move both.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention_gradient/attention_gradient.h"
 #include "kernels/probe/probe.h"
 
 namespace {
@@ -56,44 +57,80 @@ double median(std::vector<double> samples) {
   return samples[samples.size() / 2];
 }
 
-void measure(const Shape& shape, DType type, AttentionScores scores, Isa isa, ThreadPool& pool,
-             int rounds) {
+// Products of a query's and a key's channels.
+double pairs(const Shape& shape) {
+  return static_cast<double>(shape.batch * shape.heads * shape.head_dim) *
+         static_cast<double>(shape.queries * shape.keys);
+}
+
+// What all measurements share.
+struct Bench {
+  Isa isa;
+  ThreadPool& pool;
+  int rounds;
+
+  template <class Problem>
+  void time(const Shape& shape, DType type, const Problem& problem,
+            const Selection<Kernel<Problem>>& selection, const typename Problem::Operands& operands,
+            double flops) {
+    if (selection.kernel == nullptr) {
+      std::printf("%-18s refused: %s\n", shape.name, selection.reason);
+      return;
+    }
+    const std::size_t bytes = selection.kernel->scratch_bytes(problem, pool.size()) + 64;
+    auto* scratch = static_cast<std::byte*>(std::aligned_alloc(64, bytes / 64 * 64));
+    const RunContext context{pool, scratch};
+    const int repeats = 1 + static_cast<int>(2e9 / flops);
+    std::vector<double> times, ceilings{probe_flops(isa, type, pool, 0.01)};
+    for (int round = 0; round < rounds; ++round) {
+      const double start = seconds_now();
+      for (int i = 0; i < repeats; ++i) selection.kernel->run(problem, operands, context);
+      times.push_back((seconds_now() - start) / repeats);
+      ceilings.push_back(probe_flops(isa, type, pool, 0.01));
+    }
+    report(shape, selection.kernel->name, type, flops, times, ceilings);
+    std::free(scratch);
+  }
+
+ private:
+  static void report(const Shape& shape, const char* kernel, DType type, double flops,
+                     const std::vector<double>& times, const std::vector<double>& ceilings) {
+    const double best_ceiling = *std::max_element(ceilings.begin(), ceilings.end());
+    std::vector<double> quiet;
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      if (std::min(ceilings[i], ceilings[i + 1]) > 0.9 * best_ceiling) quiet.push_back(times[i]);
+    }
+    const double time = median(quiet.empty() ? times : quiet);
+    std::printf("%-18s %-36s %-5s %9.3f ms %5.0f GFLOP/s %5.1f%% of %.0f (%zu rounds of %zu)\n",
+                shape.name, kernel, type == DType::bf16 ? "bf16" : "f32", time * 1e3,
+                flops / time * 1e-9, 100 * flops / time / best_ceiling, best_ceiling * 1e-9,
+                quiet.size(), times.size());
+  }
+};
+
+void measure(const Shape& shape, DType type, AttentionScores scores, Bench bench) {
   const std::int64_t width = shape.heads * shape.head_dim;
   AttentionProblem problem{shape.batch, shape.heads, shape.queries, shape.keys, shape.head_dim,
                            width,       width,       width,         0.125f};
   problem.type = problem.output = type;
   problem.scores = scores;
-  const auto selection = select_attention(problem, isa);
-  if (selection.kernel == nullptr) {
-    std::printf("%-18s refused: %s\n", shape.name, selection.reason);
-    return;
-  }
   auto q = operand(shape.batch * shape.queries * width, type), out = q;
   auto k = operand(shape.batch * shape.keys * width, type), v = k;
-  const std::size_t bytes = selection.kernel->scratch_bytes(problem, pool.size()) + 64;
-  auto* scratch = static_cast<std::byte*>(std::aligned_alloc(64, bytes / 64 * 64));
-  const AttentionOperands operands{q.data(), k.data(), v.data(), out.data()};
-  const RunContext context{pool, scratch};
-  const double flops = 4.0 * static_cast<double>(shape.batch * width * shape.queries * shape.keys);
-  const int repeats = 1 + static_cast<int>(2e9 / flops);
-  std::vector<double> times, ceilings{probe_flops(isa, type, pool, 0.01)};
-  for (int round = 0; round < rounds; ++round) {
-    const double start = seconds_now();
-    for (int i = 0; i < repeats; ++i) selection.kernel->run(problem, operands, context);
-    times.push_back((seconds_now() - start) / repeats);
-    ceilings.push_back(probe_flops(isa, type, pool, 0.01));
-  }
-  const double best_ceiling = *std::max_element(ceilings.begin(), ceilings.end());
-  std::vector<double> quiet;
-  for (std::size_t i = 0; i < times.size(); ++i) {
-    if (std::min(ceilings[i], ceilings[i + 1]) > 0.9 * best_ceiling) quiet.push_back(times[i]);
-  }
-  const double time = median(quiet.empty() ? times : quiet);
-  std::printf("%-18s %-31s %-5s %9.3f ms %5.0f GFLOP/s %5.1f%% of %.0f (%zu rounds of %d)\n",
-              shape.name, selection.kernel->name, type == DType::bf16 ? "bf16" : "f32", time * 1e3,
-              flops / time * 1e-9, 100 * flops / time / best_ceiling, best_ceiling * 1e-9,
-              quiet.size(), rounds);
-  std::free(scratch);
+  bench.time(shape, type, problem, select_attention(problem, bench.isa),
+             {q.data(), k.data(), v.data(), out.data()}, 4.0 * pairs(shape));
+}
+
+void measure_gradient(const Shape& shape, DType type, Bench bench) {
+  const std::int64_t width = shape.heads * shape.head_dim;
+  AttentionGradientProblem problem{shape.batch,    shape.heads, shape.queries, shape.keys,
+                                   shape.head_dim, 0.125f};
+  problem.type = type;
+  auto q = operand(shape.batch * shape.queries * width, type), output = q, gradient = q, dq = q;
+  auto k = operand(shape.batch * shape.keys * width, type), v = k, dk = k, dv = k;
+  bench.time(shape, type, problem, select_attention_gradient(problem, bench.isa),
+             {q.data(), k.data(), v.data(), output.data(), gradient.data(), dq.data(), dk.data(),
+              dv.data()},
+             10.0 * pairs(shape));
 }
 
 }  // namespace
@@ -110,8 +147,11 @@ int main(int argc, char** argv) {
   bookend::ThreadPool pool(threads);
   for (const Shape& shape : kShapes) {
     if (std::strstr(shape.name, filter) == nullptr) continue;
-    measure(shape, bookend::DType::bf16, bookend::AttentionScores::floats, isa, pool, rounds);
-    measure(shape, bookend::DType::bf16, bookend::AttentionScores::int8, isa, pool, rounds);
-    measure(shape, bookend::DType::f32, bookend::AttentionScores::floats, isa, pool, rounds);
+    const Bench bench{isa, pool, rounds};
+    measure(shape, bookend::DType::bf16, bookend::AttentionScores::floats, bench);
+    measure(shape, bookend::DType::bf16, bookend::AttentionScores::int8, bench);
+    measure(shape, bookend::DType::f32, bookend::AttentionScores::floats, bench);
+    measure_gradient(shape, bookend::DType::bf16, bench);
+    measure_gradient(shape, bookend::DType::f32, bench);
   }
 }

@@ -26,13 +26,16 @@ export interface InstructionFields {
     epsilon: number;
     type: DType;
   };
-  /** Of attention, from scores and gradients of probabilities; row r sees `visible` + r columns. */
-  scoreGradient: {
-    rows: number;
-    columns: number;
-    shiftStride: number;
-    visible: number;
-    output: DType;
+  /** Of dense operands, all of one type. */
+  attentionGradient: {
+    batch: number;
+    heads: number;
+    queries: number;
+    keys: number;
+    headDim: number;
+    scale: number;
+    causal: boolean;
+    type: DType;
   };
   /** Over the middle axis of [outer, count, inner]. */
   sum: { outer: number; count: number; inner: number; input: DType; output: DType };

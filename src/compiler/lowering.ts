@@ -194,7 +194,7 @@ function productFlops(
   op: NativeOp,
   fields: InstructionFields[NativeOp],
 ): number {
-  if (op === 'attention' && node) return flopsOf(node);
+  if ((op === 'attention' || op === 'attentionGradient') && node) return flopsOf(node);
   if (op !== 'conv2d') return 0;
   const p = fields as Conv2dFields;
   const depth = (p.channels + p.skipChannels) * p.kernelHeight * p.kernelWidth;

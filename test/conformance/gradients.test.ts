@@ -125,6 +125,8 @@ interface Attention {
   readonly keys: number;
   readonly width: number;
   readonly causal?: true;
+  /** Standard deviation of queries and keys, 1 unless given; scores have its square. */
+  readonly deviation?: number;
 }
 
 const ATTENTIONS: readonly Attention[] = [
@@ -133,30 +135,40 @@ const ATTENTIONS: readonly Attention[] = [
   { batch: 2, heads: 3, queries: 33, keys: 33, width: 5, causal: true },
   { batch: 1, heads: 1, queries: 1, keys: 1, width: 1 },
   { batch: 1, heads: 4, queries: 3, keys: 50, width: 1 },
-  // More pairs than are in memory at a time.
   { batch: 1, heads: 1, queries: 2200, keys: 1000, width: 3 },
+  // Several chunks of queries, each with sums of its own.
+  { batch: 1, heads: 2, queries: 200, keys: 150, width: 40 },
+  { batch: 1, heads: 1, queries: 290, keys: 290, width: 13, causal: true },
+  { batch: 1, heads: 2, queries: 97, keys: 64, width: 80 },
+  { batch: 1, heads: 1, queries: 64, keys: 49, width: 160 },
+  // Scores whose exponentials overflow, or vanish, unless something is subtracted from them.
+  { batch: 1, heads: 1, queries: 100, keys: 64, width: 40, deviation: 8 },
+  { batch: 1, heads: 1, queries: 120, keys: 120, width: 16, causal: true, deviation: 12 },
 ];
-for (const { batch, heads, queries, keys, width, causal = false } of ATTENTIONS) {
+for (const shape of ATTENTIONS) {
+  const { batch, heads, queries, keys, width, causal = false, deviation = 1 } = shape;
   for (const result of ['q', 'k', 'v'] as const) {
     testProblem({
-      name: `of ${result}, ${batch}×${heads}×${queries}×${keys}×${width}${causal ? ', causal' : ''}`,
-      op: 'scoreGradient',
+      name: `of ${result}, ${batch}×${heads}×${queries}×${keys}×${width}${causal ? ', causal' : ''}${deviation > 1 ? `, of deviation ${deviation}` : ''}`,
+      op: 'attentionGradient',
       dtypes: ['f32', 'bf16'],
       flops: 10 * batch * heads * queries * keys * width,
       make: (dtype) => {
         const scale = 1 / Math.sqrt(width);
         // Numbers stay within four deviations; probabilities of a query sum to 1, and those of a
         // key to a few times its share of the queries. bf16 rounds P, dS and the output.
-        const relative = dtype === 'bf16' ? 3 * EPS_BF16 : 64 * EPS32;
+        // Scores are rounded in f32, which moves each probability by that much.
+        const scores = 64 * EPS32 * deviation ** 2;
+        const relative = scores + (dtype === 'bf16' ? 3 * EPS_BF16 : 0);
         const perKey = causal ? 8 : 4 * Math.max(1, queries / keys);
-        const ofScores = 8 * Math.sqrt(width) * scale * 4;
+        const ofScores = 8 * Math.sqrt(width) * scale * 4 * deviation;
         const size = { q: ofScores, k: ofScores * perKey, v: 4 * perKey }[result];
         return makeTrial(
           (t) => {
-            const tokens = (name: string, seed: number, count: number) =>
-              t.input(name, noiseTensor(seed, dtype, [batch, count, heads * width]));
-            const q = tokens('q', 1, queries);
-            const k = tokens('k', 2, keys);
+            const tokens = (name: string, seed: number, count: number, spread = 1) =>
+              t.input(name, noiseTensor(seed, dtype, [batch, count, heads * width], spread));
+            const q = tokens('q', 1, queries, deviation);
+            const k = tokens('k', 2, keys, deviation);
             const v = tokens('v', 3, keys);
             const gradient = tokens('gradient', 4, queries);
             const output = attention(t.b, q, k, v, { heads, causal });

@@ -31,7 +31,7 @@ const OWN_KERNELS: Record<NativeOp, OwnKernels> = {
   layerNorm: { f32: VECTORS, bf16: VECTORS },
   layerNormGradient: { f32: VECTORS, bf16: VECTORS },
   groupNormGradient: { f32: VECTORS, bf16: VECTORS },
-  scoreGradient: { f32: VECTORS, bf16: VECTORS },
+  attentionGradient: { f32: VECTORS, bf16: VECTORS },
   sum: { f32: PORTABLE, bf16: PORTABLE },
   unary: { f32: VECTORS, bf16: VECTORS },
   binary: { f32: VECTORS, bf16: VECTORS },

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 
+#include "kernels/attention/tile_product.h"
 #include "simd/lanes.h"
 
 namespace bookend {
@@ -35,20 +36,6 @@ struct AttentionBuffers {
   float* weights;  // [kKeyBlock / group][lanes] units
   float* sums;     // [dim][lanes]
 };
-
-template <int n>
-struct Count {
-  static constexpr int value = n;
-};
-
-// Calls body(Count<rows>{}) for 1 <= rows <= most.
-template <int most, class Body>
-BOOKEND_VERB void with_count(std::int64_t rows, const Body& body) {
-  if constexpr (most > 1) {
-    if (rows < most) return with_count<most - 1>(rows, body);
-  }
-  body(Count<most>{});
-}
 
 // Scores says how queries meet keys, Dot how weights meet values; both may be the same.
 template <class Scores, class Dot, int kRows, int vectors>
@@ -107,35 +94,6 @@ class AttentionTile {
     }
   }
 
-  template <int rows>
-  BOOKEND_VERB void clear(Vector (&sum)[rows][vectors]) {
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[r][v] = F::zero();
-    }
-  }
-
-  // sum[r][v] += lanes[step][v] * broadcast[r * row_stride + step * step_stride] over all steps.
-  template <class Product, int rows>
-  BOOKEND_VERB void multiply(Vector (&sum)[rows][vectors], const float* lanes,
-                             const float* broadcast, std::int64_t row_stride,
-                             std::int64_t step_stride, std::int64_t steps) {
-    for (std::int64_t step = 0; step < steps; ++step) {
-      Vector a[vectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) a[v] = F::hold(F::load(lanes + v * F::width));
-#pragma GCC unroll 8
-      for (int r = 0; r < rows; ++r) {
-        const Vector b = F::splat(broadcast[r * row_stride]);
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) sum[r][v] = Product::multiply_add(sum[r][v], a[v], b);
-      }
-      lanes += kLanes;
-      broadcast += step_stride;
-    }
-  }
-
   // Turns one block of keys into weights 2^(scale * score - shift), and finds their sums and the
   // largest scores.
   void weigh(std::int64_t begin, std::int64_t size) {
@@ -160,8 +118,8 @@ class AttentionTile {
     for (; tiles > 0; --tiles, key += rows, out += kUnits * kLanes) {
       Vector sum[rows][vectors];
       start_scores(sum);
-      multiply<Scores>(sum, buffers_.queries, head_.keys + key * head_.depth, head_.depth, 1,
-                       head_.depth);
+      const Broadcast keys{head_.keys + key * head_.depth, head_.depth, 1};
+      multiply_tile<Scores>(sum, buffers_.queries, kLanes, keys, head_.depth);
       finish_scores(sum);
       if (head_.causal && key + rows > first_query_ + 1) hide_future<rows>(sum, key);
 #pragma GCC unroll 8
@@ -268,8 +226,8 @@ class AttentionTile {
   template <int rows>
   [[gnu::noinline]] void add_rows(const float* values, std::int64_t steps, float* out, bool first) {
     Vector sum[rows][vectors];
-    clear(sum);
-    multiply<Dot>(sum, buffers_.weights, values, 1, head_.dim, steps);
+    clear_tile<F>(sum);
+    multiply_tile<Dot>(sum, buffers_.weights, kLanes, {values, 1, head_.dim}, steps);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
