@@ -35,6 +35,7 @@ export interface QuantizeOptions extends TrainingCommandOptions, ImageDataOption
   readonly highPrecisionSteps?: number;
   readonly schedule?: string;
   readonly scales?: 'moving' | 'learned';
+  readonly freezeStep?: number;
   readonly variant?: string;
   readonly tokenizer?: string;
   readonly prediction?: 'epsilon' | 'v_prediction';
@@ -89,7 +90,7 @@ function addCalibrationOptions(command: Command): void {
     .option('--samples <n>', 'denoising runs', wholeNumber(1), 8)
     .option('--calibration-steps <n>', 'steps of each run (default: 15)', wholeNumber(1))
     .option('-g, --guidance <scale>', 'as images will be made', numberBetween(0, 1000), 7.5)
-    .option('--seed <s>', 'run i uses s + i', wholeNumber(0), 0)
+    .option('--seed <s>', 'of every random draw; run i uses s + i', wholeNumber(0), 0)
     .optionsGroup('How to quantize:')
     .option('--buckets <n>', 'ranges of timesteps with scales of their own', wholeNumber(1))
     .addOption(new Option('--observer <method>', 'how ranges are chosen').choices(OBSERVERS))
@@ -141,6 +142,11 @@ function addLearningOptions(command: Command): void {
         'of activations: follow their ranges, or are learned with the weights (default: learned)',
       ).choices(['moving', 'learned']),
     )
+    .option(
+      '--freeze-step <n>',
+      'moving: step from which ranges stay (default: half of --steps)',
+      wholeNumber(0),
+    )
     .optionsGroup('With --method qat, how to train:');
   addTrainingOptions(command);
 }
@@ -172,7 +178,10 @@ export function checkQuantizeOptions(
   }
   checkData(options);
   checkTrainingOptions(command, options);
-  const { timesteps, highPrecisionSteps, schedule } = options;
+  const { timesteps, highPrecisionSteps, schedule, scales, freezeStep } = options;
+  if (freezeStep !== undefined && scales !== 'moving') {
+    throw misuse('--freeze-step goes with --scales moving', 'add that or leave it out');
+  }
   if (highPrecisionSteps !== undefined && schedule !== undefined) {
     throw misuse('-k and --schedule both say what runs in INT8', 'give one of the two');
   }
@@ -185,7 +194,8 @@ export function checkQuantizeOptions(
   }
 }
 
-function checkData({ data, dataFree, size, trajectories, distillation }: QuantizeOptions): void {
+function checkData(options: QuantizeOptions): void {
+  const { data, dataFree, size, imageColumn, captionColumn, trajectories, distillation } = options;
   if (data === undefined && !dataFree) {
     throw misuse(
       '--method qat has nothing to learn from',
@@ -198,8 +208,14 @@ function checkData({ data, dataFree, size, trajectories, distillation }: Quantiz
   if (data !== undefined && trajectories !== undefined) {
     throw misuse('--trajectories goes with --data-free', 'leave it out');
   }
-  if (dataFree && size !== undefined) {
-    throw misuse('--size is that of images, and --data-free has none', 'leave it out');
+  const ofImages = {
+    '--size': size,
+    '--image-column': imageColumn,
+    '--caption-column': captionColumn,
+  };
+  const [extra] = Object.entries(ofImages).find(([, value]) => value !== undefined) ?? [];
+  if (dataFree && extra) {
+    throw misuse(`${extra} is about images, and --data-free has none`, 'leave it out');
   }
   if (dataFree && distillation !== undefined && distillation !== Number.POSITIVE_INFINITY) {
     throw misuse(

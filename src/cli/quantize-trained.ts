@@ -6,10 +6,11 @@ import { BookendError } from '../core/errors.ts';
 import type { QuantizationReport } from '../pipelines/post-training-quantization.ts';
 import type { TrainingData } from '../pipelines/training/open-batches.ts';
 import { quantizeWithTraining } from '../pipelines/training/quantization-aware-training.ts';
+import type { ScaleLearning } from '../pipelines/training/scale-learning.ts';
 import type { QuantizationConfig } from '../quantization/config.ts';
 import { QUANTIZATION_JSON } from '../quantization/quantized-model.ts';
 import { calibrationOptions, type QuantizeOptions } from './quantize-options.ts';
-import { describeTraining, resumeCommand, trainingRequest } from './training-options.ts';
+import { describeTraining, imageData, resumeCommand, trainingRequest } from './training-options.ts';
 import { runTraining } from './training-run.ts';
 
 /** `bookend quantize --method qat`: training with the rounding of INT8 in place. */
@@ -18,7 +19,7 @@ export async function quantizeTrained(
   config: QuantizationConfig,
   options: QuantizeOptions,
 ): Promise<QuantizationReport> {
-  const { out, timesteps, inferenceSteps, scales, distillation, resume } = options;
+  const { out, timesteps, inferenceSteps, distillation, resume } = options;
   const { highPrecisionSteps, schedule } = options;
   const training = trainingRequest(options, 'fine-tuning');
   const settings = {
@@ -37,7 +38,7 @@ export async function quantizeTrained(
       timesteps,
       use: schedule === undefined ? { precision: 'mixed', highPrecisionSteps } : { schedule },
       inferenceSteps,
-      ...(scales && { scales: { kind: scales } }),
+      scales: scaleLearning(options),
       resume,
       onEvent,
       signal,
@@ -45,10 +46,16 @@ export async function quantizeTrained(
   );
 }
 
-function trainingData({ data, size, cache, ...options }: QuantizeOptions): TrainingData {
-  if (data !== undefined) return { kind: 'images', path: data, size, cache };
-  const { prompts, trajectories, inferenceSteps: steps, guidance: guidanceScale } = options;
+function trainingData({ data, ...options }: QuantizeOptions): TrainingData {
+  if (data !== undefined) return imageData({ ...options, data });
+  const { prompts, trajectories, cache, inferenceSteps: steps, guidance: guidanceScale } = options;
   return { kind: 'data-free', prompts, trajectories, steps, guidanceScale, cache };
+}
+
+/** The library's own unless one is named. */
+function scaleLearning({ scales, freezeStep }: QuantizeOptions): ScaleLearning | undefined {
+  if (scales === 'moving') return { kind: 'moving', freezeStep };
+  return scales && { kind: scales };
 }
 
 /** For the page of the run. */

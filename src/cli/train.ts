@@ -12,6 +12,7 @@ import {
   dataOption,
   describeTraining,
   type ImageDataOptions,
+  imageData,
   resumeCommand,
   type TrainingCommandOptions,
   trainingRequest,
@@ -79,7 +80,7 @@ Examples:
 The state is stored every so often; Ctrl-C stores it, too. The same command with --resume goes on.`;
 
 function train(reference: string, options: TrainOptions): Promise<TrainingReport> {
-  const { out, data, size, cache, fromScratch = false, resume = false } = options;
+  const { out, data, fromScratch = false, resume = false } = options;
   const training = trainingRequest(options, fromScratch ? 'from-scratch' : 'fine-tuning');
   const settings = {
     out,
@@ -94,7 +95,7 @@ function train(reference: string, options: TrainOptions): Promise<TrainingReport
   return runTraining(settings, async ({ onEvent, signal }) =>
     trainModel(await resolveModel(reference), out, {
       training,
-      data: { kind: 'images', path: data, size, cache },
+      data: imageData(options),
       fromScratch,
       resume,
       variant: options.variant,

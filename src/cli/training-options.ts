@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BookendError } from '../core/errors.ts';
+import type { ImageData } from '../pipelines/training/open-batches.ts';
 import { type TrainingRequest, trainingOptions } from '../training/training-options.ts';
 import { numberBetween, wholeNumber } from './options.ts';
 
@@ -27,6 +28,8 @@ export interface TrainingCommandOptions {
 /** Where images come from. */
 export interface ImageDataOptions {
   readonly data?: string;
+  readonly imageColumn?: string;
+  readonly captionColumn?: string;
   readonly size?: number;
   readonly cache?: string;
 }
@@ -40,13 +43,20 @@ const FROM_SCRATCH_RATE = 1e-4;
 export function dataOption(): Option {
   return new Option(
     '-d, --data <path>',
-    'a folder of images with captions, or a .parquet file of them',
+    'a folder of images with captions, or of .parquet files, or one such file',
   );
+}
+
+export function imageData(options: ImageDataOptions & { readonly data: string }): ImageData {
+  const { data: path, imageColumn, captionColumn, size, cache } = options;
+  return { kind: 'images', path, imageColumn, captionColumn, size, cache };
 }
 
 /** How images become samples. */
 export function addImageOptions(command: Command): void {
   command
+    .option('--image-column <name>', 'of Parquet files (default: image or img)')
+    .option('--caption-column <name>', 'of Parquet files (default: text or caption)')
     .option(
       '--size <pixels>',
       "of images, cropped square (default: the model's own)",
@@ -68,7 +78,7 @@ export function addTrainingOptions(command: Command): void {
     )
     .option(
       '--learning-rate <rate>',
-      `after the warm-up (default: ${DEFAULTS.learningRate.toExponential()})`,
+      `after the warm-up (default: ${DEFAULTS.learningRate.toExponential()}, from scratch: ${FROM_SCRATCH_RATE.toExponential()})`,
       finite,
     )
     .addOption(

@@ -23,6 +23,9 @@ export interface ImageData {
   readonly kind: 'images';
   /** A folder with `metadata.jsonl` or texts beside its images, or Parquet files. */
   readonly path: string;
+  /** Of Parquet files: names of the columns, where they are not the usual ones. */
+  readonly imageColumn?: string;
+  readonly captionColumn?: string;
   /** Height and width that images are cropped and scaled to; the model's own by default. */
   readonly size?: number;
   /** Folder for latents and text embeddings; one in the user's cache by default. */
