@@ -28,6 +28,7 @@ import type { WeightSource } from '../runtime/backend.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
+import { benchTraining } from './bench-training.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
 import { imageSize, wholeNumber } from './options.ts';
@@ -37,7 +38,9 @@ interface BenchOptions {
   readonly model: string;
   readonly precision?: Precision;
   readonly size?: { readonly width: number; readonly height: number };
-  readonly batch: number;
+  /** Undefined: 2, or 1 for training. */
+  readonly batch?: number;
+  readonly training?: boolean;
   readonly rounds: number;
   readonly attentionScores: 'float' | 'int8';
   readonly threads?: number;
@@ -72,7 +75,15 @@ export function addBenchCommand(program: Command): void {
       ]),
     )
     .option('--size <WxH>', "image size in pixels; default: the model's own", imageSize)
-    .option('-b, --batch <b>', 'latents a step; guidance takes 2 an image', wholeNumber(1), 2)
+    .option(
+      '-b, --batch <b>',
+      'latents a step; default: 2, as guidance takes for an image, or 1 for training',
+      wholeNumber(1),
+    )
+    .option(
+      '--training',
+      'a step of quantization-aware training instead; precision: of the products that learn, default fp32',
+    )
     .option('-r, --rounds <n>', 'runs; medians are printed', wholeNumber(1), 5)
     .addOption(
       new Option('--attention-scores <type>', 'of INT8: what long self-attention multiplies in')
@@ -87,13 +98,17 @@ export function addBenchCommand(program: Command): void {
 
 async function bench(options: BenchOptions): Promise<void> {
   const subject = await openSubject(options.model);
-  const precision = options.precision ?? bestPrecision();
   const size = latentSize(subject, options);
-  const graph = buildUNet2DConditionModel(subject.unet, {
-    batch: options.batch,
-    ...size,
-    tokens: 77,
-  });
+  const { downscale } = subject.vae;
+  const pixels = { width: size.width * downscale, height: size.height * downscale };
+  const batch = options.batch ?? (options.training ? 1 : 2);
+  const graph = buildUNet2DConditionModel(subject.unet, { batch, ...size, tokens: 77 });
+  if (options.training) {
+    const { weights = syntheticWeights(graph.parameters) } = subject;
+    await benchTraining(graph, weights, { ...options, batch, size: pixels });
+    return subject.close();
+  }
+  const precision = options.precision ?? bestPrecision();
   const passes = benchmarkPasses(precision, options.attentionScores);
   const weights = subject.weights ?? syntheticWeights(runPasses(graph, passes).parameters);
   const interrupt = interruptSignal();
@@ -108,9 +123,7 @@ async function bench(options: BenchOptions): Promise<void> {
         process.stderr.write(`round ${round + 1}/${options.rounds}: ${seconds.toFixed(3)} s\n`),
     });
     if (options.printProgram) print(unet.program);
-    const { downscale } = subject.vae;
-    const pixels = { width: size.width * downscale, height: size.height * downscale };
-    report({ ...options, size: pixels }, precision, ceilings, unet);
+    report({ ...options, batch, size: pixels }, precision, ceilings, unet);
   } finally {
     interrupt.dispose();
     await subject.close();

@@ -215,8 +215,8 @@ export function floorOf(flops: ProductFlops, ceilings: ProbedCeilings): number {
 }
 
 /** Grouped by op and kernel, costliest first. */
-function opTimes(
-  rounds: readonly Round[],
+export function opTimes(
+  rounds: readonly Pick<Round, 'instructions'>[],
   instructions: readonly Instruction[],
   ceilings: ProbedCeilings,
 ): OpTime[] {
@@ -227,8 +227,10 @@ function opTimes(
   });
   const times = [...groups].map(([key, members]) => {
     const [op, kernel] = key.split('\n');
-    const sum = (of: (instruction: InstructionProfile) => number, round: Round) =>
-      members.reduce((total, i) => total + of(round.instructions[i]), 0);
+    const sum = (
+      of: (instruction: InstructionProfile) => number,
+      round: Pick<Round, 'instructions'>,
+    ) => members.reduce((total, i) => total + of(round.instructions[i]), 0);
     const seconds = median(rounds.map((round) => sum((one) => one.seconds, round)));
     const flops = sum((one) => one.flops, rounds[0]);
     const type = productType(instructions[members[0]]);

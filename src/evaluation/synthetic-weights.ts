@@ -42,9 +42,12 @@ function codes(noise: Float32Array, length: number): Int8Array {
   return data;
 }
 
-/** What one step of the s8 codes is worth, for weights of variance 1 / fan-in. */
 function stepOf(parameters: ReadonlyMap<string, TensorType>, scalePath: string): number {
-  const { shape } = parameters.get(scalePath.replace(/scale$/, 's8'))!;
+  return syntheticScale(parameters.get(scalePath.replace(/scale$/, 's8'))!.shape);
+}
+
+/** What one step of the s8 codes of a synthetic weight is worth: its variance is 1 / fan-in. */
+export function syntheticScale(shape: Shape): number {
   return Math.sqrt(3 / (elementCount(shape) / shape[0])) / 127;
 }
 

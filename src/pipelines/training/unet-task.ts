@@ -3,6 +3,7 @@ import type { Graph } from '../../ir/graph.ts';
 import { gradientName } from '../../passes/differentiate.ts';
 import type { Executable, WeightSource } from '../../runtime/backend.ts';
 import { nativeBackend } from '../../runtime/native/native-backend.ts';
+import type { NativeExecutable } from '../../runtime/native/native-executable.ts';
 import { sharedFloats } from '../../runtime/native/shared-floats.ts';
 import type { Batch, BatchSource } from '../../training/batches.ts';
 import type { TrainingProgress } from '../../training/checkpoint-state.ts';
@@ -30,6 +31,8 @@ export interface TaskOptions extends Pick<TrainingOptions, 'precision'> {
   readonly distillation: number;
   readonly weighted: boolean;
   readonly threads?: number;
+  /** Puts something in the place of the compiled student that runs it, for those who time it. */
+  readonly observe?: (student: NativeExecutable) => Executable;
 }
 
 /**
@@ -73,7 +76,7 @@ export async function createUNetTask(
   }
   const usesTarget = distillation !== Number.POSITIVE_INFINITY;
   return new UNetTask({
-    ...{ executable, teacher, usesTarget, batches },
+    ...{ executable: options.observe?.(executable) ?? executable, teacher, usesTarget, batches },
     ...{ parameters, gradients, scales },
   });
 }
