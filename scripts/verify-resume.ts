@@ -97,23 +97,16 @@ async function verify(name: string, kills: number): Promise<boolean> {
   return wrong.size === 0;
 }
 
-/** Every other one is any moment at all; the rest are near or in a step, for those are short. */
+/** Every other one is any moment at all; the rest come once training is under way. */
 function randomMoment(random: RandomStream, out: string, duration: number): () => boolean {
-  const start = performance.now();
-  if (random.below(2) === 0) {
-    const limit = random.uniform() * 0.7 * duration;
-    return () => performance.now() - start > limit;
-  }
+  const begin = Date.now();
+  const delay = random.uniform() * 0.6 * duration;
+  if (random.below(2) === 0) return () => Date.now() - begin > delay;
   const log = join(out, 'train.jsonl');
-  const bytes = random.below(800);
-  const delay = random.uniform() * 1500;
-  const before = existsSync(log) ? statSync(log).size : 0;
-  let reached: number | undefined;
+  let training: number | undefined;
   return () => {
-    // A resumed run cuts the log first.
-    if (performance.now() - start < 1000 || !existsSync(log)) return false;
-    if (statSync(log).size > Math.max(0, before - 600) + bytes) reached ??= performance.now();
-    return reached !== undefined && performance.now() - reached > delay;
+    if (existsSync(log) && statSync(log).mtimeMs > begin) training ??= Date.now();
+    return training !== undefined && Date.now() - training > delay;
   };
 }
 

@@ -115,6 +115,7 @@ class TrainingRun {
     if (this.#log) this.#writePage();
     await this.#page;
     if (this.#pageError) throw this.#pageError;
+    note(`${join(this.#settings.out, 'train.html')} shows how it went`);
   }
 
   /** What to throw instead of `error`: the same, or for an interrupt how to go on. */

@@ -96,15 +96,16 @@ export async function quantizeWithTraining(
     const ranges = trainingTimesteps(scheduler, options);
     const folder = await QuantizedFolder.prepare(out, path, options);
     const resume = await canResumeTraining(out, options.resume === true);
-    const start = await startOf(open, plan, folder.statePath, reporting);
-    // Without an index it is no model yet, and with this it is known for what it will be.
-    await folder.writeModel(start.model);
+    // Before the long work of calibration, for this is where most is found to be wrong.
     const batches = await openBatches(open.model, open.parts, options.data, {
       ...settings.training,
       ranges,
       onEvent: options.onEvent,
       signal: options.signal,
     });
+    const start = await startOf(open, plan, folder.statePath, reporting);
+    // Without an index it is no model yet, and with this it is known for what it will be.
+    await folder.writeModel(start.model);
     await open.releaseNetworks();
     const run = { path: folder.trainingPath, resume };
     const trained = await learn(open, start, batches, settings, { ...options, ...run });
