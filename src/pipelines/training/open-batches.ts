@@ -6,6 +6,7 @@ import {
   sampleBatches,
   trajectoryBatches,
 } from '../../training/batches.ts';
+import { EpochOrder } from '../../training/dataset/epoch-order.ts';
 import type { PrepareOptions } from '../../training/dataset/training-samples.ts';
 import type { TimestepRange } from '../../training/timestep-sampling.ts';
 import type { TrainingEvent } from '../../training/training-event.ts';
@@ -47,7 +48,9 @@ export interface DataFree {
   readonly cache?: string;
 }
 
-export interface OpenBatchesOptions extends BatchOptions, Pick<TrainingOptions, 'minSnrGamma'> {
+export interface OpenBatchesOptions
+  extends BatchOptions,
+    Pick<TrainingOptions, 'minSnrGamma' | 'steps' | 'accumulation'> {
   /** The training timesteps to learn at. */
   readonly ranges: readonly TimestepRange[];
   readonly onEvent?: (event: TrainingEvent) => void;
@@ -77,7 +80,11 @@ export async function openBatches(
   const opening = { ...data, onStale: () => undefined, signal };
   if (data.kind === 'images') {
     const samples = await openImageSamples(model, parts, { ...opening, ...data });
-    await samples.prepare(indicesOf(samples), preparing('encoding'));
+    try {
+      await samples.prepare(takenOf(samples, options), preparing('encoding'));
+    } finally {
+      await samples.close();
+    }
     const scheduler = schedulerFromConfig(model.model.schedulerConfig);
     return sampleBatches(samples, scheduler, ranges, options);
   }
@@ -87,7 +94,7 @@ export async function openBatches(
     count: data.trajectories,
     seed: options.seed,
   });
-  await trajectories.prepare(indicesOf(trajectories), preparing('trajectories'));
+  await trajectories.prepare(takenOf(trajectories, options), preparing('trajectories'));
   const { timesteps } = trajectories;
   const inside = (t: number) => ranges.some(({ from, to }) => from <= t && t < to);
   const chosen = [...timesteps.keys()].filter((i) => inside(timesteps[i]));
@@ -98,4 +105,11 @@ export async function openBatches(
   );
 }
 
-const indicesOf = ({ count }: { readonly count: number }) => Array(count).keys();
+/** What a run takes, from its beginning: a short one takes a part of a large data set. */
+function takenOf(
+  { count }: { readonly count: number },
+  { steps, batchSize, accumulation, seed }: OpenBatchesOptions,
+): Iterable<number> {
+  const taken = steps * batchSize * accumulation;
+  return taken < count ? new EpochOrder(count, seed).next(taken) : Array(count).keys();
+}

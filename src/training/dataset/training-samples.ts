@@ -39,7 +39,7 @@ export interface TrainingSamples {
    * @throws BookendError as `sample` does
    */
   prepare(indices: Iterable<number>, options?: PrepareOptions): Promise<void>;
-  /** Closes files. */
+  /** Closes files; what was prepared can still be taken. */
   close(): Promise<void>;
 }
 
