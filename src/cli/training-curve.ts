@@ -143,9 +143,9 @@ function figure(
   return `<figure><figcaption><h2>${escapeMarkup(heading)}</h2>${keys.join('')}</figcaption>${chart}</figure>`;
 }
 
-/** About a thirtieth of the run. */
+/** A twentieth of the run, but enough of a short one to see through the noise of timesteps. */
 function smoothingSteps(count: number): number {
-  return Math.max(1, Math.round(count / 30));
+  return Math.max(1, Math.min(count, 10), Math.round(count / 20));
 }
 
 /** Moving average with exponential weights, which sum to 1 from the first value on. */
