@@ -1,25 +1,21 @@
 import { z } from 'zod';
+import type { CLIPEncoderConfig } from './clip-encoder.ts';
 import { extent, positive, readConfig, requireDivides, requireSupported } from './config-schema.ts';
 
-export interface CLIPTextConfig {
+/** SD 1 has the quick GELU, SD 2 the exact one. */
+export interface CLIPTextConfig extends CLIPEncoderConfig {
   readonly vocabSize: number;
-  readonly width: number;
-  readonly feedForwardWidth: number;
-  readonly layers: number;
-  readonly heads: number;
   /** The longest text, in tokens. */
   readonly maxTokens: number;
-  /** SD 1 has OpenAI's x · sigmoid(1.702 x), SD 2 the exact GELU. */
-  readonly activation: 'quickGelu' | 'gelu';
-  readonly normEps: number;
 }
 
 const MODEL = 'CLIPTextModel';
 
-const ACTIVATIONS = { quick_gelu: 'quickGelu', gelu: 'gelu' } as const;
+/** Names of config.json, and of Bookend's ops. */
+export const CLIP_ACTIVATIONS = { quick_gelu: 'quickGelu', gelu: 'gelu' } as const;
 
 const SUPPORTED = {
-  hidden_act: Object.keys(ACTIVATIONS),
+  hidden_act: Object.keys(CLIP_ACTIVATIONS),
   model_type: ['clip_text_model'],
 };
 
@@ -52,7 +48,7 @@ export function parseCLIPTextConfig(json: unknown): CLIPTextConfig {
     layers: raw.num_hidden_layers,
     heads,
     maxTokens: raw.max_position_embeddings,
-    activation: ACTIVATIONS[raw.hidden_act as keyof typeof ACTIVATIONS],
+    activation: CLIP_ACTIVATIONS[raw.hidden_act as keyof typeof CLIP_ACTIVATIONS],
     normEps: raw.layer_norm_eps,
   };
 }

@@ -1,8 +1,9 @@
 import { BookendError } from '../core/errors.ts';
 import type { Graph, Value } from '../ir/graph.ts';
 import { GraphBuilder } from '../ir/graph-builder.ts';
-import { add, attention, gelu, quickGelu, slice } from '../ir/ops/index.ts';
+import { add, embedding as gather, reshape, slice } from '../ir/ops/index.ts';
 import { embedding, layerNorm, linear } from '../nn/layers.ts';
+import { clipEncoderLayer } from './clip-encoder.ts';
 import type { CLIPTextConfig } from './clip-text-model-config.ts';
 
 export interface CLIPTextSize {
@@ -29,6 +30,39 @@ export function buildCLIPTextModel(
   config: CLIPTextConfig,
   { batch, tokens, clipSkip = 0 }: CLIPTextSize,
 ): Graph {
+  const b = new GraphBuilder('CLIPTextModel');
+  b.output('lastHiddenState', hiddenStates(b, config, { batch, tokens, clipSkip }));
+  return b.finish();
+}
+
+/**
+ * The text half of CLIP as it meets the image half: the state of one token of each text, which has
+ * seen the whole text, through a linear layer without bias.
+ *
+ * Inputs: `inputIds` s32 [batch, tokens]; `pooledRows` s32 [batch], where the token lies among all
+ * batch · tokens. Output: `textEmbeds` [batch, projectionDim], not normalised.
+ *
+ * @throws BookendError `invalid-argument` for too many tokens
+ */
+export function buildCLIPTextModelWithProjection(
+  config: CLIPTextConfig,
+  projectionDim: number,
+  { batch, tokens }: { readonly batch: number; readonly tokens: number },
+): Graph {
+  const b = new GraphBuilder('CLIPTextModelWithProjection');
+  const states = hiddenStates(b, config, { batch, tokens, clipSkip: 0 });
+  const rows = b.input('pooledRows', 's32', [batch]);
+  const pooled = gather(b, rows, reshape(b, states, [batch * tokens, config.width]));
+  b.output('textEmbeds', linear(b, 'text_projection', pooled, projectionDim, { bias: false }));
+  return b.finish();
+}
+
+/** Of all tokens, after the final norm: [batch, tokens, width]. */
+function hiddenStates(
+  b: GraphBuilder,
+  config: CLIPTextConfig,
+  { batch, tokens, clipSkip }: Required<CLIPTextSize>,
+): Value {
   if (tokens > config.maxTokens) {
     throw new BookendError(
       'invalid-argument',
@@ -41,16 +75,14 @@ export function buildCLIPTextModel(
       `clipSkip = ${clipSkip} does not leave any of the ${config.layers} layers of CLIPTextModel or is not a whole number; choose 0 to ${config.layers - 1}.`,
     );
   }
-  const b = new GraphBuilder('CLIPTextModel');
   const ids = b.input('inputIds', 's32', [batch, tokens]);
-  b.scope('text_model', () => {
+  return b.scope('text_model', () => {
     let x = b.scope('embeddings', () => embeddings(b, config, ids));
     for (let i = 0; i < config.layers - clipSkip; i++) {
-      x = b.scope(`encoder.layers.${i}`, () => encoderLayer(b, config, x));
+      x = b.scope(`encoder.layers.${i}`, () => clipEncoderLayer(b, config, x, { causal: true }));
     }
-    b.output('lastHiddenState', layerNorm(b, 'final_layer_norm', x, config.normEps));
+    return layerNorm(b, 'final_layer_norm', x, config.normEps);
   });
-  return b.finish();
 }
 
 /** Token and position embeddings, added. */
@@ -61,24 +93,4 @@ function embeddings(b: GraphBuilder, config: CLIPTextConfig, ids: Value): Value 
   const length = ids.shape[1];
   const positions = length === maxTokens ? table : slice(b, table, { axis: 0, start: 0, length });
   return add(b, words, positions);
-}
-
-function encoderLayer(b: GraphBuilder, config: CLIPTextConfig, x: Value): Value {
-  const { width, heads, normEps, feedForwardWidth } = config;
-  const normed = layerNorm(b, 'layer_norm1', x, normEps);
-  const attended = b.scope('self_attn', () => {
-    const query = linear(b, 'q_proj', normed, width);
-    const key = linear(b, 'k_proj', normed, width);
-    const value = linear(b, 'v_proj', normed, width);
-    const mixed = attention(b, query, key, value, { heads, causal: true });
-    return linear(b, 'out_proj', mixed, width);
-  });
-  const middle = add(b, attended, x);
-  const normedMiddle = layerNorm(b, 'layer_norm2', middle, normEps);
-  const activate = config.activation === 'gelu' ? gelu : quickGelu;
-  const fed = b.scope('mlp', () => {
-    const hidden = linear(b, 'fc1', normedMiddle, feedForwardWidth);
-    return linear(b, 'fc2', activate(b, hidden), width);
-  });
-  return add(b, fed, middle);
 }

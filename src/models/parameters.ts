@@ -2,8 +2,10 @@ import type { Shape } from '../core/shape.ts';
 import type { Graph } from '../ir/graph.ts';
 import { buildAutoencoderKLDecoder, buildAutoencoderKLEncoder } from './autoencoder-kl.ts';
 import type { AutoencoderKLConfig } from './autoencoder-kl-config.ts';
-import { buildCLIPTextModel } from './clip-text-model.ts';
+import type { CLIPModelConfig } from './clip-model-config.ts';
+import { buildCLIPTextModel, buildCLIPTextModelWithProjection } from './clip-text-model.ts';
 import type { CLIPTextConfig } from './clip-text-model-config.ts';
+import { buildCLIPVisionModelWithProjection } from './clip-vision-model.ts';
 import { buildUNet2DModel } from './unet-2d.ts';
 import { buildUNet2DConditionModel } from './unet-2d-condition.ts';
 import type { UNet2DConditionConfig } from './unet-2d-condition-config.ts';
@@ -44,4 +46,15 @@ export function autoencoderKLParameters(config: AutoencoderKLConfig): ParameterS
 
 export function clipTextModelParameters(config: CLIPTextConfig): ParameterShapes {
   return graphParameters(buildCLIPTextModel(config, { batch: 1, tokens: 1 }));
+}
+
+/** Both halves, their projections and the factor of the logits. */
+export function clipModelParameters(config: CLIPModelConfig): ParameterShapes {
+  const { text, vision, projectionDim } = config;
+  const size = { batch: 1, tokens: 1 };
+  return new Map([
+    ...graphParameters(buildCLIPTextModelWithProjection(text, projectionDim, size)),
+    ...graphParameters(buildCLIPVisionModelWithProjection(vision, projectionDim, size)),
+    ['logit_scale', []],
+  ]);
 }
