@@ -86,7 +86,10 @@ export function addQuantizeOptions(command: Command): readonly Option[] {
 function addCalibrationOptions(command: Command): void {
   command
     .optionsGroup('What to learn the ranges of activations from:')
-    .option('--prompts <file>', 'a prompt on each line (default: the model’s prompts.txt, if any)')
+    .option(
+      '--prompts <file>',
+      'one on each line, JSONL or COCO captions (default: prompts.txt of the model)',
+    )
     .option('--samples <n>', 'denoising runs', wholeNumber(1), 8)
     .option('--calibration-steps <n>', 'steps of each run (default: 15)', wholeNumber(1))
     .option('-g, --guidance <scale>', 'as images will be made', numberBetween(0, 1000), 7.5)

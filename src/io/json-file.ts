@@ -41,6 +41,15 @@ export async function readJsonObject(path: string): Promise<JsonObject> {
   return value;
 }
 
+/** The value, or undefined where the text is no JSON: schemas then say what they expected. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

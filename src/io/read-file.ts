@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { BookendError, type ErrorCode } from '../core/errors.ts';
 import { asIoError } from './io-error.ts';
@@ -52,4 +53,16 @@ export async function readWhole(
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * A text file without its byte order mark.
+ *
+ * @throws BookendError `not-found`, `io`; `invalid-argument` for one larger than `maxBytes` or not
+ * in UTF-8
+ */
+export async function readUtf8(path: string, maxBytes: number): Promise<string> {
+  const bytes = await readWhole(path, maxBytes, 'invalid-argument');
+  if (isUtf8(bytes)) return bytes.toString('utf8').replace(/^\uFEFF/, '');
+  throw new BookendError('invalid-argument', `${path} is not text in UTF-8; convert it.`);
 }

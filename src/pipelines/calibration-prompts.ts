@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BookendError } from '../core/errors.ts';
-import { readText } from '../io/json-file.ts';
+import { readPrompts } from '../io/prompts.ts';
 
 /** For models that bring no prompts of their own: people, places, things, light, styles of picture. */
 const GENERIC_PROMPTS: readonly string[] = [
@@ -26,10 +25,10 @@ const GENERIC_PROMPTS: readonly string[] = [
 const LIMIT = 100_000;
 
 /**
- * Prompts to calibrate with: those of `file`, else of a `prompts.txt` in the model's folder, else
+ * Prompts to calibrate with: those of `file` (see `readPrompts`), else of a `prompts.txt` in the model's folder, else
  * generic ones.
  *
- * @throws BookendError `not-found`, `io`; `invalid-argument` for a file without a prompt
+ * @throws BookendError as `readPrompts` does
  */
 export async function calibrationPrompts(
   model: string,
@@ -38,10 +37,8 @@ export async function calibrationPrompts(
   const own = join(model, 'prompts.txt');
   const path = file ?? ((await stat(own).catch(() => undefined))?.isFile() ? own : undefined);
   if (path === undefined) return GENERIC_PROMPTS;
-  const lines = (await readText(path)).split('\n').map((line) => line.trim());
-  const prompts = lines.filter((line) => line !== '').slice(0, LIMIT);
-  if (prompts.length > 0) return prompts;
-  throw new BookendError('invalid-argument', `${path} holds no prompt; write one on each line.`);
+  const entries = await readPrompts(path);
+  return entries.slice(0, LIMIT).map(({ prompt }) => prompt);
 }
 
 /**

@@ -2,13 +2,8 @@ import { readdir, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { BookendError } from '../../core/errors.ts';
 import { asIoError } from '../../io/io-error.ts';
-import {
-  type CaptionedImage,
-  type Captions,
-  MAX_CAPTION_BYTES,
-  readMetadata,
-  readUtf8,
-} from './metadata.ts';
+import { readUtf8 } from '../../io/read-file.ts';
+import { type CaptionedImage, type Captions, MAX_CAPTION_BYTES, readMetadata } from './metadata.ts';
 
 /** Images with captions, in an order that depends on the folder's content alone. */
 export interface ImageFolder {

@@ -1,7 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { BookendError } from '../../core/errors.ts';
-import { readWhole } from '../../io/read-file.ts';
+import { parseJson } from '../../io/json-file.ts';
+import { readUtf8 } from '../../io/read-file.ts';
 
 /** One sample: an image and what it shows. */
 export interface CaptionedImage {
@@ -55,29 +55,8 @@ export async function readMetadata(
   return samples;
 }
 
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    // Not valid for the schema either, which says it better.
-    return undefined;
-  }
-}
-
 /** Relative, with slashes, and without a part that goes up. */
 function isPlainPath(name: string): boolean {
   const parts = name.split('/');
   return !/[\\\0]|^[A-Za-z]:/.test(name) && parts.every((part) => !['', '.', '..'].includes(part));
-}
-
-/**
- * A text file without its byte order mark.
- *
- * @throws BookendError `not-found`, `io`; `invalid-argument` for one larger than `maxBytes` or not
- * in UTF-8
- */
-export async function readUtf8(path: string, maxBytes: number): Promise<string> {
-  const bytes = await readWhole(path, maxBytes, 'invalid-argument');
-  if (isUtf8(bytes)) return bytes.toString('utf8').replace(/^\uFEFF/, '');
-  throw new BookendError('invalid-argument', `${path} is not text in UTF-8; convert it.`);
 }
