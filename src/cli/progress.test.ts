@@ -38,3 +38,23 @@ test('a terminal gets one line redrawn in place', () => {
     [true, true, false],
   );
 });
+
+test('a narrow terminal gets a narrower bar, and no line that wraps', () => {
+  for (const columns of [200, 90, 60, 20]) {
+    const writes: string[] = [];
+    const stream = { isTTY: true, columns, write: (text: string) => writes.push(text) };
+    createProgress('Training', 300, 'step', stream).update(120, 0.5, 'loss 0.01234');
+    const [line] = writes.map((text) => text.replace('\r\x1b[2K', ''));
+    assert.ok(line.length < columns, `${line.length} in ${columns}`);
+    const bar = line.replaceAll(/[^█░]/g, '').length;
+    assert.equal(bar, { 200: 30, 90: 30, 60: 4, 20: 0 }[columns]);
+    assert.equal(line.endsWith('loss 0.01234'), columns >= 60);
+  }
+});
+
+test('the time of each leaves out what an earlier run did', () => {
+  const lines: string[] = [];
+  const progress = createProgress('Training', 300, 'step', { write: (text) => lines.push(text) });
+  for (let step = 101; step <= 110; step++) progress.update(step, 2);
+  assert.match(lines.at(-1) ?? '', /2\.00 s\/step {2}ETA 6m2\ds/);
+});

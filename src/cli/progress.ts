@@ -29,9 +29,10 @@ export function formatProgress(
   total: number,
   secondsEach: number,
   unit: string,
+  width = BAR_WIDTH,
 ): string {
-  const filled = total === 0 ? BAR_WIDTH : Math.round((BAR_WIDTH * done) / total);
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
+  const filled = total === 0 ? width : Math.round((width * done) / total);
+  const bar = '█'.repeat(filled) + '░'.repeat(width - filled);
   const remaining = formatDuration((total - done) * secondsEach);
   return `${label} ${bar} ${done}/${total}  ${secondsEach.toFixed(2)} s/${unit}  ETA ${remaining}`;
 }
@@ -44,7 +45,7 @@ export function createProgress(
   label: string,
   total: number,
   unit: string,
-  stream: { isTTY?: boolean; write(text: string): unknown } = stderr,
+  stream: { isTTY?: boolean; columns?: number; write(text: string): unknown } = stderr,
 ): Progress {
   let elapsed = 0;
   let before: number | undefined;
@@ -55,10 +56,16 @@ export function createProgress(
       elapsed += seconds;
       sinceLastLine += seconds;
       const each = elapsed / Math.max(done - before, 1);
-      const bar = formatProgress(label, done, total, each, unit);
-      const line = detail === undefined ? bar : `${bar}  ${detail}`;
+      const lineOf = (width: number) => {
+        const bar = formatProgress(label, done, total, each, unit, width);
+        return detail === undefined ? bar : `${bar}  ${detail}`;
+      };
+      const line = lineOf(BAR_WIDTH);
       if (stream.isTTY) {
-        stream.write(`\r\x1b[2K${line}`);
+        // A line that wraps cannot be redrawn; the bar gives way first.
+        const room = (stream.columns ?? 80) - 1;
+        const narrow = lineOf(Math.max(0, BAR_WIDTH - Math.max(0, line.length - room)));
+        stream.write(`\r\x1b[2K${narrow.slice(0, room)}`);
       } else if (done === total || sinceLastLine >= PLAIN_LINE_INTERVAL_SECONDS) {
         sinceLastLine = 0;
         stream.write(`${line}\n`);

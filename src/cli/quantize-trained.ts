@@ -4,6 +4,7 @@ import { argv } from 'node:process';
 import type { Command } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import type { QuantizationReport } from '../pipelines/post-training-quantization.ts';
+import { DEFAULT_HIGH_PRECISION_STEPS } from '../pipelines/precision-plan.ts';
 import type { TrainingData } from '../pipelines/training/open-batches.ts';
 import { quantizeWithTraining } from '../pipelines/training/quantization-aware-training.ts';
 import type { ScaleLearning } from '../pipelines/training/scale-learning.ts';
@@ -60,16 +61,16 @@ function scaleLearning({ scales, freezeStep }: QuantizeOptions): ScaleLearning |
 
 /** For the page of the run. */
 function describeTask(reference: string, options: QuantizeOptions): [string, string][] {
-  const { data, timesteps = 'int8', schedule, highPrecisionSteps, inferenceSteps = 50 } = options;
+  const { data, timesteps = 'int8', schedule, inferenceSteps = 50 } = options;
+  const { highPrecisionSteps: k = DEFAULT_HIGH_PRECISION_STEPS } = options;
   const { distillation = data === undefined ? Number.POSITIVE_INFINITY : 1 } = options;
-  const use =
-    schedule ?? `mixed${highPrecisionSteps === undefined ? '' : `, k = ${highPrecisionSteps}`}`;
+  const use = schedule ?? `mixed precision, k = ${k}`;
   return [
     ['Model', reference],
     ['Data', data ?? 'none: runs of the model itself'],
     ['Weight of distillation', distillation === Number.POSITIVE_INFINITY ? '∞' : `${distillation}`],
-    ['Timesteps', timesteps === 'all' ? 'all' : `those of INT8 in ${use}, ${inferenceSteps} steps`],
-    ['Scales of activations', options.scales ?? 'learned'],
+    ['Timesteps', timesteps === 'all' ? 'all' : `those of INT8: ${use}, ${inferenceSteps} steps`],
+    ['Scales', options.scales ?? 'learned'],
   ];
 }
 

@@ -202,5 +202,5 @@ function describeLoss(records: readonly TrainingRecord[]): string {
   const recent = records.slice(-RECENT);
   const mean = recent.reduce((sum, { loss }) => sum + loss, 0) / recent.length;
   const last = recent[recent.length - 1].loss;
-  return `loss ${last.toPrecision(4)} (mean of ${recent.length}: ${mean.toPrecision(4)})`;
+  return `loss ${last.toPrecision(3)} (mean of ${recent.length}: ${mean.toPrecision(3)})`;
 }
