@@ -8,8 +8,17 @@ import { inFolder } from './in-folder.ts';
 import { type FuzzRandom, mutate } from './mutate.ts';
 
 const GOLDEN = join(import.meta.dirname, '../golden/parquet');
-/** Between them: structures, nulls, dictionaries, both kinds of pages, three compressions. */
-const FILES = ['datasets', 'nulls', 'pages-2', 'pages-2-plain', 'gzip', 'required'];
+/** Between them: structures, nulls, dictionaries, differences, both kinds of pages, four compressions. */
+const FILES = [
+  'datasets',
+  'nulls',
+  'pages-2',
+  'pages-2-plain',
+  'gzip',
+  'required',
+  'lz4',
+  'deltas',
+];
 
 /** Mutates the metadata or the pages of a file, or both, and reads every row of it. */
 export async function fuzzParquet(iterations: number, seed: number): Promise<FuzzReport> {

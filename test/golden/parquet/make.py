@@ -72,7 +72,7 @@ write("nulls", table("img", "caption", captions=holes), captions=holes, row_grou
 write("required", table(nullable=False), compression="none", use_dictionary=False)
 write("pages-2", table(), data_page_version="2.0", compression="snappy", use_dictionary=["text"])
 write("pages-2-plain", table(), data_page_version="2.0", compression="none", write_statistics=False)
-for codec in ("gzip", "brotli", "zstd"):
+for codec in ("gzip", "brotli", "zstd", "lz4"):
     write(codec, table(), compression=codec)
 
 # 300 rows of small pages in one row group; the dictionary is given up for the images.
@@ -81,10 +81,14 @@ texts = [f"{CAPTIONS[i % 7].strip()} {i}" for i in range(300)]
 write("many-pages", table(images=many, captions=texts), many, texts, data_page_size=1000,
       dictionary_pagesize_limit=2000, write_batch_size=5, compression="gzip")
 
+deltas = {"image": "DELTA_LENGTH_BYTE_ARRAY", "text": "DELTA_BYTE_ARRAY"}
+write("deltas", table(images=many, captions=texts), many, texts, use_dictionary=False,
+      column_encoding=deltas, compression="lz4")
+
 paths = [x if i != 5 else None for i, x in enumerate(IMAGES)]
 write_refused("paths-alone", table(images=paths))
-write_refused("lz4", table(), compression="lz4")
-write_refused("delta", table(), use_dictionary=False, column_encoding={"text": "DELTA_BYTE_ARRAY"})
+write_refused("encoding", table().set_column(1, "image", pa.array([x[:9] for x in IMAGES], pa.binary(9))),
+              use_dictionary=False, column_encoding={"image": "BYTE_STREAM_SPLIT"})
 lists = table().set_column(2, "text", pa.array([[x] for x in CAPTIONS]))
 write_refused("lists", lists)
 write_refused("numbers", table().set_column(2, "text", pa.array(range(7))))

@@ -47,6 +47,12 @@ export class ByteReader {
     throw this.fail('it holds a number of more than 64 bits');
   }
 
+  /** A varint that stands for 0, -1, 1, -2, … */
+  zigzag(): number {
+    const value = this.varint();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
   /** The error for content that is not what the format says. */
   fail(what: string): BookendError {
     return damaged(this.origin, what);

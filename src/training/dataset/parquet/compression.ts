@@ -2,10 +2,11 @@ import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { BookendError } from '../../../core/errors.ts';
 import { damaged, unsupported } from './byte-reader.ts';
+import { unpackLz4 } from './lz4.ts';
 import { unpackSnappy } from './snappy.ts';
 
 /** In the order of the format's enumeration. */
-const CODECS = ['none', 'snappy', 'gzip', 'LZO', 'brotli', 'LZ4', 'zstd', 'LZ4'] as const;
+const CODECS = ['none', 'snappy', 'gzip', 'LZO', 'brotli', 'Hadoop’s LZ4', 'zstd', 'lz4'] as const;
 
 type Unpack = (input: Uint8Array, size: number, origin: string) => Promise<Uint8Array>;
 type Limited = (input: Uint8Array, options: { maxOutputLength: number }) => Promise<Uint8Array>;
@@ -13,6 +14,7 @@ type Limited = (input: Uint8Array, options: { maxOutputLength: number }) => Prom
 const UNPACK: Partial<Record<(typeof CODECS)[number], Unpack>> = {
   none: async (input) => input,
   snappy: async (input, size, origin) => unpackSnappy(input, size, origin),
+  lz4: async (input, size, origin) => unpackLz4(input, size, origin),
   gzip: withNode(promisify(zlib.gunzip)),
   brotli: withNode(promisify(zlib.brotliDecompress)),
   // Came with Node 22.15.

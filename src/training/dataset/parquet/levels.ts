@@ -33,8 +33,8 @@ export function readHybrid(reader: ByteReader, width: number, count: number): Ui
   return output;
 }
 
-/** The lowest bits first. */
-function unpackBits(bytes: Uint8Array, width: number, output: Uint32Array): void {
+/** Numbers of `width` bits, the lowest first; as many as `output` has place for. */
+export function unpackBits(bytes: Uint8Array, width: number, output: Uint32Array): void {
   const modulus = 2 ** width;
   // Fewer than 40 bits at any time, which a double holds exactly.
   let buffer = 0;

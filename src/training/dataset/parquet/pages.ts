@@ -1,5 +1,6 @@
 import { ByteReader, damaged, unsupported } from './byte-reader.ts';
 import { unpackPage } from './compression.ts';
+import { readDeltaLengths, readDeltaStrings } from './delta.ts';
 import type { LeafColumn } from './footer.ts';
 import { readHybrid } from './levels.ts';
 import { readThrift, type ThriftStruct } from './thrift.ts';
@@ -28,6 +29,8 @@ const MAX_PAGE_BYTES = 2 ** 29;
 const KINDS = ['data', 'other', 'dictionary', 'data-2'] as const;
 const PLAIN = 0;
 const PLAIN_DICTIONARY = 2;
+const DELTA_LENGTHS = 6;
+const DELTA_STRINGS = 7;
 const RLE_DICTIONARY = 8;
 
 /** @param reader at a page's header; left behind it */
@@ -119,6 +122,8 @@ function presentValues(
 ): readonly Uint8Array[] {
   if (count === 0) return [];
   if (header.encoding === PLAIN) return plainValues(reader, count);
+  if (header.encoding === DELTA_LENGTHS) return readDeltaLengths(reader, count);
+  if (header.encoding === DELTA_STRINGS) return readDeltaStrings(reader, count, MAX_PAGE_BYTES);
   if (!usesDictionary(header)) {
     const what = `values in the encoding number ${header.encoding}`;
     throw unsupported(reader.origin, what, 'plain or dictionary encoding');

@@ -4,8 +4,10 @@ import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { ByteReader } from './byte-reader.ts';
 import { unpackPage } from './compression.ts';
+import { readDeltaLengths, readDeltaStrings } from './delta.ts';
 import { readFooter } from './footer.ts';
 import { readHybrid } from './levels.ts';
+import { unpackLz4 } from './lz4.ts';
 import { unpackSnappy } from './snappy.ts';
 import { readThrift } from './thrift.ts';
 
@@ -115,6 +117,49 @@ test('Snappy: what another reader would never come back from is refused', () => 
   refused(8, [8, 0, 1, 1, 0], /repeats what was not there/);
   refused(3, [3, 0, 1, 1, 1], /larger than it says/);
   refused(3, [3, 0, 1], /smaller than it says/);
+});
+
+test('LZ4: literals and copies, long ones and overlapping ones', () => {
+  const unpack = (size: number, ...bytes: number[]) =>
+    Buffer.from(unpackLz4(Uint8Array.from(bytes), size, 'x.parquet')).toString('latin1');
+  assert.equal(unpack(3, 0x30, 0x61, 0x62, 0x63), 'abc');
+  assert.equal(unpack(8, 0x22, 0x61, 0x62, 2, 0, 0), 'abababab');
+  assert.equal(unpack(22, 0x1f, 0x61, 1, 0, 1, 0x10, 0x62), `${'a'.repeat(21)}b`);
+  assert.equal(unpack(270, 0xf0, 255, 0, ...Array(270).fill(0x7a)), 'z'.repeat(270));
+  const refused = (size: number, bytes: readonly number[], what: RegExp) =>
+    assert.throws(() => unpackLz4(Uint8Array.from(bytes), size, 'x.parquet'), damage(what));
+  refused(9, [0x22, 0x61, 0x62, 3, 0, 0], /repeats what was not there/);
+  refused(9, [0x22, 0x61, 0x62, 0, 0, 0], /repeats what was not there/);
+  refused(7, [0x22, 0x61, 0x62, 2, 0, 0], /larger than it says/);
+  refused(9, [0x22, 0x61, 0x62, 2, 0, 0], /smaller than it says/);
+  refused(9, [0xf0, 255, 255, 255], /announces 1 bytes where 0/);
+});
+
+test('differences: lengths, and strings that begin as the one before', () => {
+  const deltas = (first: number, ...rest: number[]) => [
+    // Blocks of 128 in four parts; all differences equal to the smallest need no bits.
+    ...[0x80, 0x01, 0x04, rest.length + 1, first * 2],
+    ...(rest.length === 0 ? [] : [0, 8, 0, 0, 0]),
+    ...(rest.length === 0 ? [] : Array.from({ length: 32 }, (_, i) => rest[i] ?? 0)),
+  ];
+  const text = (values: readonly Uint8Array[]) => values.map((v) => Buffer.from(v).toString());
+  const lengths = reader(...deltas(1, 1, 2), ...Buffer.from('abbcccc'));
+  assert.deepEqual(text(readDeltaLengths(lengths, 3)), ['a', 'bb', 'cccc']);
+  const strings = () => reader(...deltas(0, 2, 0), ...deltas(3, 0, 0), ...Buffer.from('abcdefghi'));
+  assert.deepEqual(text(readDeltaStrings(strings(), 3, 99)), ['abc', 'abdef', 'abghi']);
+  assert.throws(() => readDeltaStrings(strings(), 3, 12), damage(/more than 12 bytes/));
+  const beyond = reader(...deltas(4), ...deltas(1), 0x61);
+  assert.throws(() => readDeltaStrings(beyond, 1, 99), damage(/the 4 first bytes of 0/));
+  const [two, three] = [reader(...deltas(1, 1), 0x61), reader(...deltas(1, 1), 0x61)];
+  assert.throws(() => readDeltaLengths(two, 2), damage(/announces 2 bytes where 0/));
+  assert.throws(() => readDeltaLengths(three, 3), damage(/has 2 values of 3/));
+  for (const head of [
+    [0x80, 0x01, 0, 1],
+    [0x80, 0x01, 5, 1],
+    [0xff, 0xff, 0xff, 0x7f, 1, 1],
+  ]) {
+    assert.throws(() => readDeltaLengths(reader(...head), 1), damage(/packs differences/));
+  }
 });
 
 test('no page unpacks to more than it says', async () => {

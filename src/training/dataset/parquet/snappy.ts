@@ -47,7 +47,7 @@ function readCopy(reader: ByteReader, tag: number): { length: number; offset: nu
 }
 
 /** What lies `offset` back may run on into what is being written: a pattern, repeated. */
-function copyBack(output: Uint8Array, at: number, offset: number, length: number): void {
+export function copyBack(output: Uint8Array, at: number, offset: number, length: number): void {
   if (offset >= length) {
     output.copyWithin(at, at - offset, at - offset + length);
     return;

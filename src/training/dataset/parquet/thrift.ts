@@ -99,7 +99,7 @@ export function readThrift(reader: ByteReader, depth = 0): ThriftStruct {
     const type = head & 0x0f;
     if (type === STOP) break;
     const step = head >> 4;
-    id = step === 0 ? zigzag(reader.varint()) : id + step;
+    id = step === 0 ? reader.zigzag() : id + step;
     const value = type === TRUE || type === FALSE ? type === TRUE : readValue(reader, type, depth);
     fields.set(id, value);
   }
@@ -117,7 +117,7 @@ function readValue(reader: ByteReader, type: number, depth: number): ThriftValue
     case INT16:
     case INT32:
     case INT64:
-      return zigzag(reader.varint());
+      return reader.zigzag();
     case DOUBLE: {
       const { buffer, byteOffset } = reader.take(8);
       return new DataView(buffer, byteOffset, 8).getFloat64(0, true);
@@ -143,9 +143,4 @@ function readList(reader: ByteReader, depth: number): ThriftValue[] {
   const list: ThriftValue[] = [];
   for (let i = 0; i < size; i++) list.push(readValue(reader, head & 0x0f, depth + 1));
   return list;
-}
-
-/** 0, -1, 1, -2, … */
-function zigzag(value: number): number {
-  return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
 }
