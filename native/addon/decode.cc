@@ -24,6 +24,7 @@ constexpr std::array kDecoders{
     Decoder{"embedding", decode_embedding},
     Decoder{"timestepEmbedding", decode_timestep_embedding},
     Decoder{"fakeQuantize", decode_fake_quantize},
+    Decoder{"pool2d", decode_pool2d},
     Decoder{"observe", decode_observe},
     Decoder{"sum", decode_sum},
     Decoder{"attentionGradient", decode_attention_gradient},

@@ -27,6 +27,7 @@ Instruction decode_unary(const Fields& fields, const DecodeContext& context) {
                                                {"gelu", UnaryOp::gelu},
                                                {"geluTanh", UnaryOp::gelu_tanh},
                                                {"quickGelu", UnaryOp::quick_gelu},
+                                               {"relu", UnaryOp::relu},
                                                {"sigmoid", UnaryOp::sigmoid},
                                                {"tanh", UnaryOp::tanh},
                                                {"exp", UnaryOp::exp},

@@ -85,6 +85,7 @@ Activation Fields::activation(const char* name) const {
                                    {"gelu", Activation::gelu},
                                    {"geluTanh", Activation::gelu_tanh},
                                    {"quickGelu", Activation::quick_gelu},
+                                   {"relu", Activation::relu},
                                    {"geglu", Activation::geglu}});
 }
 

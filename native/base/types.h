@@ -85,6 +85,6 @@ inline F16 to_f16(float value) {
 }
 
 // What a fused kernel applies to its accumulator. `geglu` pairs two columns and halves the output.
-enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh, quick_gelu, geglu };
+enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh, quick_gelu, relu, geglu };
 
 }  // namespace bookend

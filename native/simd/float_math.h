@@ -58,6 +58,12 @@ BOOKEND_VERB typename F::Vector quick_gelu(typename F::Vector x) {
   return F::div(x, F::add(F::splat(1.0f), exp<F>(F::mul(F::splat(-1.702f), x))));
 }
 
+// max(0, x); NaN stays NaN, since F::max returns its second operand then.
+template <class F>
+BOOKEND_VERB typename F::Vector relu(typename F::Vector x) {
+  return F::max(F::zero(), x);
+}
+
 // Phi(-a), the tail of the normal distribution, for 0 <= a <= 14.5: exp(-a^2 / 2) g(t) with t
 // = 1 / (1 + 0.35 a), the form of Abramowitz and Stegun, "Handbook of Mathematical Functions",
 // 26.2.17; g is a minimax fit of degree 9 in relative error (2.8e-8). The rounding error of a^2 is
@@ -124,6 +130,7 @@ BOOKEND_VERB typename F::Vector activate(typename F::Vector x) {
   if constexpr (activation == Activation::gelu) return gelu<F>(x);
   if constexpr (activation == Activation::gelu_tanh) return gelu_tanh<F>(x);
   if constexpr (activation == Activation::quick_gelu) return quick_gelu<F>(x);
+  if constexpr (activation == Activation::relu) return relu<F>(x);
   return x;
 }
 

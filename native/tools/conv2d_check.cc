@@ -84,6 +84,8 @@ double activate(Activation activation, double x) {
       return x * 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case Activation::quick_gelu:
       return x / (1 + std::exp(-1.702 * x));
+    case Activation::relu:
+      return std::max(0.0, x);
     default:
       return x;
   }

@@ -69,7 +69,16 @@ function linears(b: GraphBuilder, tokens: Value): void {
 }
 
 function elementwise(b: GraphBuilder, image: Value, tokens: Value): void {
-  const chain = [ops.gelu, ops.geluTanh, ops.quickGelu, ops.silu, ops.sigmoid, ops.erf, ops.exp];
+  const chain = [
+    ops.gelu,
+    ops.geluTanh,
+    ops.quickGelu,
+    ops.relu,
+    ops.silu,
+    ops.sigmoid,
+    ops.erf,
+    ops.exp,
+  ];
   b.output(
     'chain',
     chain.reduce((x, op) => op(b, x), tokens),
@@ -80,6 +89,8 @@ function elementwise(b: GraphBuilder, image: Value, tokens: Value): void {
   const mixed = ops.div(b, ops.mul(b, ops.add(b, first, perRow), image), ops.exp(b, image));
   b.output('mixed', ops.sub(b, mixed, b.parameter('offset', [6])));
   const joined = ops.concat(b, first, image, { axis: 1 });
+  b.output('largest', ops.maxPool2d(b, image, { kernel: 3, stride: 2, padding: 1 }));
+  b.output('mean', ops.averagePool2d(b, image, { kernel: 3, padding: 1 }));
   b.output('joined', ops.slice(b, joined, { axis: 1, start: 3, length: 4 }));
 }
 

@@ -39,6 +39,7 @@ export interface InstructionFields {
   };
   /** Over the middle axis of [outer, count, inner]. */
   sum: { outer: number; count: number; inner: number; input: DType; output: DType };
+  pool2d: Pool2dFields;
   unary: UnaryFields;
   binary: BinaryFields;
   geglu: { rows: number; columns: number; type: DType };
@@ -93,7 +94,7 @@ export interface Conv2dFields extends QuantizeFields {
   hasBias: boolean;
   hasRowBias: boolean;
   hasResidual: boolean;
-  activation: 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'geglu';
+  activation: 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'relu' | 'geglu';
   outputScale: number;
   /** n: n − 1 zeros stand between any two pixels of the source; 1 unless given. */
   insertion?: number;
@@ -138,12 +139,29 @@ export interface GroupNormFields extends QuantizeFields {
   activation: 'none' | 'silu';
 }
 
+export interface Pool2dFields {
+  kind: 'max' | 'average';
+  batch: number;
+  height: number;
+  width: number;
+  channels: number;
+  outHeight: number;
+  outWidth: number;
+  kernelHeight: number;
+  kernelWidth: number;
+  stride: number;
+  padTop: number;
+  padLeft: number;
+  type: DType;
+}
+
 export type UnaryKind =
   | 'affine'
   | 'silu'
   | 'gelu'
   | 'geluTanh'
   | 'quickGelu'
+  | 'relu'
   | 'sigmoid'
   | 'tanh'
   | 'exp'

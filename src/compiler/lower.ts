@@ -29,6 +29,7 @@ import {
   lowerLayerNormGradient,
 } from './lower-norms.ts';
 import { lowerObserve } from './lower-observe.ts';
+import { lowerPool2d } from './lower-pool2d.ts';
 import {
   lowerConv2dInputGradient,
   lowerConv2dWeightGradient,
@@ -72,7 +73,9 @@ const RULES: { readonly [K in OpName]: Rule<K> | 'no-kernel' } = {
   observe: lowerObserve,
   pad: lowerPad,
   permute: lowerPermute,
+  pool2d: lowerPool2d,
   quickGelu: lowerUnary,
+  relu: lowerUnary,
   reshape: lowerReshape,
   sigmoid: lowerUnary,
   silu: lowerUnary,

@@ -31,7 +31,9 @@ import { mulOp } from './ops/mul.ts';
 import { observeOp } from './ops/observe.ts';
 import { padOp } from './ops/pad.ts';
 import { permuteOp } from './ops/permute.ts';
+import { pool2dOp } from './ops/pool2d.ts';
 import { quickGeluOp } from './ops/quick-gelu.ts';
+import { reluOp } from './ops/relu.ts';
 import { reshapeOp } from './ops/reshape.ts';
 import { sigmoidOp } from './ops/sigmoid.ts';
 import { siluOp } from './ops/silu.ts';
@@ -77,7 +79,9 @@ export const opTable = {
   observe: observeOp,
   pad: padOp,
   permute: permuteOp,
+  pool2d: pool2dOp,
   quickGelu: quickGeluOp,
+  relu: reluOp,
   reshape: reshapeOp,
   sigmoid: sigmoidOp,
   silu: siluOp,

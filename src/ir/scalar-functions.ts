@@ -18,6 +18,11 @@ export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 
+/** Rectified linear unit. */
+export function relu(x: number): number {
+  return Math.max(0, x);
+}
+
 /** Sigmoid-weighted linear unit (Elfwing et al., arXiv 1702.03118). */
 export function silu(x: number): number {
   return x * sigmoid(x);

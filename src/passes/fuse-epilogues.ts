@@ -11,6 +11,7 @@ const ACTIVATION_OF: Partial<Record<Node['op'], Activation>> = {
   silu: 'silu',
   gelu: 'gelu',
   quickGelu: 'quickGelu',
+  relu: 'relu',
   geglu: 'geglu',
 };
 

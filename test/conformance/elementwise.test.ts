@@ -40,7 +40,17 @@ function unaryProblem(kind: Exclude<UnaryKind, 'affine'>, count: number): Proble
   };
 }
 
-const KINDS = ['silu', 'gelu', 'geluTanh', 'quickGelu', 'sigmoid', 'tanh', 'exp', 'erf'] as const;
+const KINDS = [
+  'silu',
+  'gelu',
+  'geluTanh',
+  'quickGelu',
+  'relu',
+  'sigmoid',
+  'tanh',
+  'exp',
+  'erf',
+] as const;
 for (const kind of KINDS) for (const count of COUNTS) testProblem(unaryProblem(kind, count));
 
 for (const count of COUNTS) {

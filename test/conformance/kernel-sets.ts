@@ -33,6 +33,7 @@ const OWN_KERNELS: Record<NativeOp, OwnKernels> = {
   groupNormGradient: { f32: VECTORS, bf16: VECTORS },
   attentionGradient: { f32: VECTORS, bf16: VECTORS },
   sum: { f32: PORTABLE, bf16: PORTABLE },
+  pool2d: { f32: VECTORS, bf16: VECTORS },
   unary: { f32: VECTORS, bf16: VECTORS },
   binary: { f32: VECTORS, bf16: VECTORS },
   geglu: { f32: VECTORS, bf16: VECTORS },

@@ -57,6 +57,7 @@ const ACTIVATIONS: Record<Exclude<Activation, 'geglu'>, (x: number) => number> =
   silu: (x) => x / (1 + Math.exp(-x)),
   gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
   quickGelu: (x) => x / (1 + Math.exp(-1.702 * x)),
+  relu: (x) => Math.max(0, x),
 };
 
 /** The layer at chosen output positions, in float64, with bounds from the norms of what is summed. */

@@ -187,6 +187,7 @@ export const OP_CASES: Partial<Record<OpName, Readonly<Record<string, BuildCase>
   pad: { 'inner axis': unary((b, x) => ops.pad(b, x, { axis: 1, before: 2, after: 1 })) },
   permute: { 'three axes': unary((b, x) => ops.permute(b, x, [2, 0, 1])) },
   quickGelu: { plain: unary(ops.quickGelu) },
+  relu: { plain: unary(ops.relu) },
   reshape: { plain: unary((b, x) => ops.reshape(b, x, [6, 4])) },
   sigmoid: { plain: unary(ops.sigmoid) },
   silu: { plain: unary(ops.silu) },
@@ -218,6 +219,7 @@ export const WITHOUT_GRADIENT: Partial<Record<OpName, string>> = {
   groupNormGradient: FIRST_DERIVATIVES_ONLY,
   layerNormGradient: FIRST_DERIVATIVES_ONLY,
   observe: 'statistics for calibration, which no loss reads',
+  pool2d: 'only networks that describe images pool, and they are used as published',
   timestepEmbedding: 'its only operand is the timestep, which is data',
   upsampleNearestGradient: FIRST_DERIVATIVES_ONLY,
 };

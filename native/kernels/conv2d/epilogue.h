@@ -236,6 +236,8 @@ FinishTile<Sum> select_finish_as(Activation activation) {
       return finish_tile<F, Output, Activation::gelu_tanh, Sum>;
     case Activation::quick_gelu:
       return finish_tile<F, Output, Activation::quick_gelu, Sum>;
+    case Activation::relu:
+      return finish_tile<F, Output, Activation::relu, Sum>;
     case Activation::geglu:
       return finish_tile<F, Output, Activation::geglu, Sum>;
   }

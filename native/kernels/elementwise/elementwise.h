@@ -14,6 +14,7 @@ enum class UnaryOp : std::uint8_t {
   gelu,
   gelu_tanh,
   quick_gelu,
+  relu,
   sigmoid,
   tanh,
   exp,

@@ -48,6 +48,8 @@ class Unary {
           return map([](Vector x) { return gelu_tanh<F>(x); });
         case UnaryOp::quick_gelu:
           return map([](Vector x) { return quick_gelu<F>(x); });
+        case UnaryOp::relu:
+          return map([](Vector x) { return relu<F>(x); });
         case UnaryOp::sigmoid:
           return map([](Vector x) { return sigmoid<F>(x); });
         case UnaryOp::tanh:

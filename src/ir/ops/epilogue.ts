@@ -3,7 +3,7 @@ import type { Shape } from '../../core/shape.ts';
 import type { TensorType, Value } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { type NumericArray, reject } from '../op.ts';
-import { gelu, quickGelu, silu } from '../scalar-functions.ts';
+import { gelu, quickGelu, relu, silu } from '../scalar-functions.ts';
 import { cast } from './cast.ts';
 import { gegluRows, halfOf } from './geglu.ts';
 import { product, refuseFused, requireFloating, requireSameDType, requireShape } from './rules.ts';
@@ -11,7 +11,7 @@ import { type QuantizeAttribute, storedType } from './stored-type.ts';
 import { sum } from './sum.ts';
 
 /** What conv2d and linear can apply to a sum before it is stored. 'geglu' halves the channels. */
-export type Activation = 'none' | 'silu' | 'gelu' | 'quickGelu' | 'geglu';
+export type Activation = 'none' | 'silu' | 'gelu' | 'quickGelu' | 'relu' | 'geglu';
 
 /**
  * Operands of the epilogue: (sum · weightScale + bias + rowBias) → activation → + residual →
@@ -42,6 +42,7 @@ const ACTIVATIONS: Record<Exclude<Activation, 'geglu'>, (x: number) => number> =
   silu,
   gelu,
   quickGelu,
+  relu,
 };
 
 type EpilogueTypes = { readonly [K in keyof EpilogueInputs]: TensorType };
@@ -84,7 +85,7 @@ export function inferEpilogue(
     requireShape('rowBias', rowBias, [shape[0], channels]);
   }
   if (activation !== 'geglu' && !Object.hasOwn(ACTIVATIONS, activation)) {
-    reject(`Activation ${activation} is unknown; use none, silu, gelu, quickGelu or geglu.`);
+    reject(`Activation ${activation} is unknown; use none, silu, gelu, quickGelu, relu or geglu.`);
   }
   const output = activation === 'geglu' ? shape.with(-1, halfOf(channels)) : shape;
   if (residual) {

@@ -14,6 +14,8 @@ function swish(beta: number): Emission {
 export const silu = swish(1);
 export const quickGelu = swish(1.702);
 
+export const relu: Emission = (e, x) => e.node('Relu', [x]);
+
 /** x · Φ(x), by the error function: opset 17 has no Gelu yet. */
 export const gelu: Emission = (e, x) => {
   const erf = e.node('Erf', [e.node('Mul', [x, e.constants.scalar(Math.SQRT1_2)])]);
@@ -43,6 +45,7 @@ const ACTIVATIONS: Record<Exclude<Activation, 'geglu'>, Emission> = {
   silu,
   gelu,
   quickGelu,
+  relu,
 };
 
 /** An activation of numbers with `channels` on `axis`. */

@@ -25,6 +25,22 @@ export function emitLinear(e: Emitter, node: NodeOf<'linear'>): void {
   emitEpilogue(e, node, sums, 'last');
 }
 
+/** The padding counts for neither kind, which is AveragePool's default. */
+export function emitPool2d(e: Emitter, node: NodeOf<'pool2d'>): void {
+  const { kind, kernelHeight, kernelWidth, stride, padding } = node.attributes;
+  const [top, bottom, left, right] = padding;
+  const pooled = e.node(
+    kind === 'max' ? 'MaxPool' : 'AveragePool',
+    [e.real(node.inputs.x, 'first')],
+    {
+      kernel_shape: [kernelHeight, kernelWidth],
+      pads: [top, left, bottom, right],
+      strides: [stride, stride],
+    },
+  );
+  e.store(node.outputs[0], 'first', pooled);
+}
+
 /** Both sources of a layer, each dequantized with its own scale, one after the other on channels. */
 function joinedSources(e: Emitter, node: LayerNode, layout: Layout, upsample: 1 | 2): string {
   const { x, skip } = node.inputs;

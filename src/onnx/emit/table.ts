@@ -2,7 +2,7 @@ import { BookendError } from '../../core/errors.ts';
 import type { Node } from '../../ir/graph.ts';
 import type { NodeOf, OpName } from '../../ir/op-table.ts';
 import type { Emitter } from '../emitter.ts';
-import { gelu, geluTanh, quickGelu, silu } from './activation.ts';
+import { gelu, geluTanh, quickGelu, relu, silu } from './activation.ts';
 import { emitAttention } from './attention.ts';
 import {
   binary,
@@ -15,7 +15,7 @@ import {
   unary,
 } from './elementwise.ts';
 import { emitEmbedding, emitTimestepEmbedding } from './embeddings.ts';
-import { emitConv2d, emitLinear, emitUpsampleNearest } from './layers.ts';
+import { emitConv2d, emitLinear, emitPool2d, emitUpsampleNearest } from './layers.ts';
 import { emitGroupNorm, emitLayerNorm } from './norms.ts';
 
 /**
@@ -56,7 +56,9 @@ const EMISSIONS: {
   observe: 'not-exported',
   pad: 'not-exported',
   permute: 'not-exported',
+  pool2d: emitPool2d,
   quickGelu: unary(quickGelu),
+  relu: unary(relu),
   reshape: emitReshape,
   sigmoid: unary((e, x) => e.node('Sigmoid', [x])),
   silu: unary(silu),

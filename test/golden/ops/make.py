@@ -219,5 +219,20 @@ incoming, _, (dx,) = gradients(
 )
 case("upsampleNearestGradient", {"gradient": last(incoming)}, {"height": 5, "width": 6}, last(dx))
 
+case("relu", {"x": x}, {}, F.relu(x))
+for kernel, stride, padding in ((3, 2, 0), (3, 1, 1), (2, 3, 1)):
+    where = {"kernelHeight": kernel, "kernelWidth": kernel, "stride": stride, "padding": [padding] * 4}
+    pooled = F.max_pool2d(image, kernel, stride, padding)
+    case("pool2d", {"x": last(image)}, {"kind": "max", **where}, last(pooled))
+    pooled = F.avg_pool2d(image, kernel, stride, padding, count_include_pad=False)
+    case("pool2d", {"x": last(image)}, {"kind": "average", **where}, last(pooled))
+rectified = F.relu(F.conv2d(image, kernels := rand(3, 4, 1, 5), bias := rand(3), padding=(0, 2)))
+case(
+    "conv2d",
+    {"x": last(image), "weight": kernels, "bias": bias},
+    {"activation": "relu", "outputScale": 1, "stride": 1, "padding": [0, 0, 2, 2], "upsample": 1},
+    last(rectified),
+)
+
 lines = ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases)
 pathlib.Path(__file__).with_name("ops.json").write_text(f"[\n{lines}\n]\n")
