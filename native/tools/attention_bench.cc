@@ -8,8 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
+#include "executor/buffer.h"
 #include "kernels/attention/attention.h"
 #include "kernels/attention_gradient/attention_gradient.h"
 #include "kernels/probe/probe.h"
@@ -36,21 +38,27 @@ double seconds_now() {
   return std::chrono::duration<double>(now).count();
 }
 
-// Elements of either type that decode to small numbers.
-std::vector<std::byte> operand(std::int64_t elements, DType type) {
-  std::vector<std::byte> data(static_cast<std::size_t>(elements) * byte_size(type));
-  std::uint32_t state = 1;
-  for (std::int64_t i = 0; i < elements; ++i) {
-    state = state * 1664525u + 1013904223u;
-    const float value = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
-    if (type == DType::bf16) {
-      reinterpret_cast<Bf16*>(data.data())[i] = to_bf16(value);
-    } else {
-      reinterpret_cast<float*>(data.data())[i] = value;
+// Elements of either type that decode to small numbers, on huge pages as a Program has them.
+class Tokens {
+ public:
+  Tokens(std::int64_t elements, DType type)
+      : buffer_(Buffer::allocate(static_cast<std::size_t>(elements) * byte_size(type))) {
+    std::uint32_t state = 1;
+    for (std::int64_t i = 0; i < elements; ++i) {
+      state = state * 1664525u + 1013904223u;
+      const float value = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
+      if (type == DType::bf16) {
+        reinterpret_cast<Bf16*>(buffer_->data())[i] = to_bf16(value);
+      } else {
+        reinterpret_cast<float*>(buffer_->data())[i] = value;
+      }
     }
   }
-  return data;
-}
+  std::byte* data() { return buffer_->data(); }
+
+ private:
+  std::shared_ptr<Buffer> buffer_;
+};
 
 double median(std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());
@@ -77,9 +85,8 @@ struct Bench {
       std::printf("%-18s refused: %s\n", shape.name, selection.reason);
       return;
     }
-    const std::size_t bytes = selection.kernel->scratch_bytes(problem, pool.size()) + 64;
-    auto* scratch = static_cast<std::byte*>(std::aligned_alloc(64, bytes / 64 * 64));
-    const RunContext context{pool, scratch};
+    const auto scratch = Buffer::allocate(selection.kernel->scratch_bytes(problem, pool.size()));
+    const RunContext context{pool, scratch->data()};
     const int repeats = 1 + static_cast<int>(2e9 / flops);
     std::vector<double> times, ceilings{probe_flops(isa, type, pool, 0.01)};
     for (int round = 0; round < rounds; ++round) {
@@ -89,7 +96,6 @@ struct Bench {
       ceilings.push_back(probe_flops(isa, type, pool, 0.01));
     }
     report(shape, selection.kernel->name, type, flops, times, ceilings);
-    std::free(scratch);
   }
 
  private:
@@ -114,8 +120,9 @@ void measure(const Shape& shape, DType type, AttentionScores scores, Bench bench
                            width,       width,       width,         0.125f};
   problem.type = problem.output = type;
   problem.scores = scores;
-  auto q = operand(shape.batch * shape.queries * width, type), out = q;
-  auto k = operand(shape.batch * shape.keys * width, type), v = k;
+  const std::int64_t queries = shape.batch * shape.queries * width;
+  const std::int64_t keys = shape.batch * shape.keys * width;
+  Tokens q(queries, type), k(keys, type), v(keys, type), out(queries, type);
   bench.time(shape, type, problem, select_attention(problem, bench.isa),
              {q.data(), k.data(), v.data(), out.data()}, 4.0 * pairs(shape));
 }
@@ -125,8 +132,10 @@ void measure_gradient(const Shape& shape, DType type, Bench bench) {
   AttentionGradientProblem problem{shape.batch,    shape.heads, shape.queries, shape.keys,
                                    shape.head_dim, 0.125f};
   problem.type = type;
-  auto q = operand(shape.batch * shape.queries * width, type), output = q, gradient = q, dq = q;
-  auto k = operand(shape.batch * shape.keys * width, type), v = k, dk = k, dv = k;
+  const std::int64_t queries = shape.batch * shape.queries * width;
+  const std::int64_t keys = shape.batch * shape.keys * width;
+  Tokens q(queries, type), output(queries, type), gradient(queries, type), dq(queries, type);
+  Tokens k(keys, type), v(keys, type), dk(keys, type), dv(keys, type);
   bench.time(shape, type, problem, select_attention_gradient(problem, bench.isa),
              {q.data(), k.data(), v.data(), output.data(), gradient.data(), dq.data(), dk.data(),
               dv.data()},

@@ -158,8 +158,9 @@ class Attention {
   }
 
   // The short rows of a head lie far apart, where no hardware prefetcher finds them: the next
-  // head's queries and this head's outputs are fetched while this head is computed.
-  static void prefetch(const AttentionProblem& problem, const AttentionOperands& operands,
+  // head's queries and this head's outputs are fetched while this head is computed. Always inlined,
+  // since GCC 12 takes a function that only fetches for one without effects, and drops its calls.
+  BOOKEND_VERB void prefetch(const AttentionProblem& problem, const AttentionOperands& operands,
                        const Tile& tile, bool next_head) {
     constexpr std::int64_t kLine = 64 / sizeof(T);
     const T* next = queries_of(problem, operands, tile) + problem.head_dim;

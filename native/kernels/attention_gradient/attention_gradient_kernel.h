@@ -27,7 +27,8 @@ class AttentionGradient {
     context.pool.for_each(plan.heads * plan.tiles, [&](std::int64_t task, int) {
       self.pack(task / plan.tiles, task % plan.tiles);
     });
-    context.pool.for_each(plan.heads * plan.chunks, [&](std::int64_t task, int worker) {
+    const std::int64_t tasks = problem.batch * plan.groups * plan.chunks;
+    context.pool.for_each(tasks, [&](std::int64_t task, int worker) {
       self.differentiate(task / plan.chunks, task % plan.chunks,
                          buffers(plan, workers + worker * plan.worker_floats));
     });
@@ -71,6 +72,7 @@ class AttentionGradient {
     result.scores = take(plan.tile_floats);
     result.score_rows = Dot::kGroup == 1 ? result.scores : take(plan.score_row_floats);
     result.query_sums = take(plan.query_sum_floats);
+    result.row = take(plan.packed_row_floats);
     result.largest = take(Plan::kBlock * Plan::whole_lines(F::width));
     result.total = take(Plan::kBlock * Plan::whole_lines(F::width));
     result.offset = take(Plan::whole_lines(Plan::kBlock));
@@ -102,6 +104,7 @@ class AttentionGradient {
     const std::int64_t from = at(head, problem_.keys, first);
     float* to = packed_ + head * plan_.head_floats;
     const T* key_rows = static_cast<const T*>(operands_.k) + from;
+    prefetch_rows<0>(operands_.v, from, keys);
     pack_lanes(key_rows, keys, lanes, to + tile * plan_.depth * kLanes);
     to += plan_.operand_floats;
     pack_lanes(static_cast<const T*>(operands_.v) + from, keys, lanes,
@@ -145,6 +148,19 @@ class AttentionGradient {
     }
   }
 
+  // The same to [dim_rows / kRows][padded / group][kRows], by way of one `row` [dim_rows].
+  void pack_strips(const T* rows, std::int64_t count, std::int64_t padded, float* row,
+                   float* to) const {
+    const std::int64_t units = padded / Dot::kGroup;
+    for (std::int64_t unit = 0; unit < units; ++unit) {
+      const std::int64_t i = unit * Dot::kGroup;
+      pack_groups(rows + i * channels_, count - i, Dot::kGroup, plan_.dim_rows, row);
+      for (std::int64_t d = 0; d < plan_.dim_rows; d += kRows) {
+        __builtin_memcpy(to + d * units + unit * kRows, row + d, kRows * sizeof(float));
+      }
+    }
+  }
+
   // Tokens [count][dim] to [padded][depth] units of successive channels; rows beyond are zero.
   void pack_rows(const T* rows, std::int64_t count, std::int64_t padded, float* to) const {
     for (std::int64_t i = 0; i < padded; ++i) {
@@ -159,22 +175,43 @@ class AttentionGradient {
     }
   }
 
-  // All blocks of one chunk.
-  void differentiate(std::int64_t head, std::int64_t chunk, const BlockBuffers& buffers) const {
+  // All blocks of one chunk, of a group of heads.
+  void differentiate(std::int64_t group, std::int64_t chunk, const BlockBuffers& buffers) const {
+    const std::int64_t image = group / plan_.groups * problem_.heads;
+    const std::int64_t begin = group % plan_.groups * plan_.group_heads;
+    std::int64_t end = begin + plan_.group_heads;
+    if (end > problem_.heads) end = problem_.heads;
+    std::int64_t first = chunk * plan_.chunk_blocks * Plan::kBlock, touched = 0;
+    for (const std::int64_t stop = chunk_end(chunk); first < stop; first += Plan::kBlock) {
+      const std::int64_t queries = stop - first < Plan::kBlock ? stop - first : Plan::kBlock;
+      for (std::int64_t head = begin; head < end; ++head) {
+        if (head + 1 < end) {
+          prefetch(image + head + 1, first, queries);
+        } else {
+          prefetch(image + begin, first + Plan::kBlock, queries);
+        }
+        differentiate_block(image + head, chunk, {first, queries, touched}, buffers);
+      }
+      touched = Block::visible_tiles(shape(), first + queries);
+    }
+  }
+
+  struct Queries {
+    std::int64_t first, count;
+    std::int64_t touched;  // tiles of keys that have sums of the chunk's queries before
+  };
+
+  void differentiate_block(std::int64_t head, std::int64_t chunk, const Queries& queries,
+                           const BlockBuffers& buffers) const {
     constexpr float kLog2E = 1.44269504f;
     const HeadShape head_shape = shape();
     const PackedHead packed_head = packed(head, chunk);
-    std::int64_t first = chunk * plan_.chunk_blocks * Plan::kBlock, touched = 0;
-    const std::int64_t end = chunk_end(chunk);
-    for (; first < end; first += Plan::kBlock) {
-      const std::int64_t queries = end - first < Plan::kBlock ? end - first : Plan::kBlock;
-      const std::int64_t rows = Plan::divide_up(queries, kRows) * kRows;
-      load_block(head, first, queries, rows, buffers);
-      Block(head_shape, packed_head, buffers, first, queries, rows, problem_.scale * kLog2E)
-          .run(touched);
-      touched = Block::visible_tiles(head_shape, first + queries);
-      store_queries(head, first, queries, buffers.query_sums);
-    }
+    const std::int64_t rows = Plan::divide_up(queries.count, kRows) * kRows;
+    load_block(head, queries.first, queries.count, rows, buffers);
+    Block(head_shape, packed_head, buffers, queries.first, queries.count, rows,
+          problem_.scale * kLog2E)
+        .run(queries.touched);
+    store_queries(head, queries.first, queries.count, buffers.query_sums);
   }
 
   // Where the queries of a chunk end.
@@ -191,8 +228,8 @@ class AttentionGradient {
     const T* output = static_cast<const T*>(operands_.output) + from;
     pack_rows(q, queries, rows, buffers.queries);
     pack_rows(gradient, queries, rows, buffers.gradients);
-    pack_groups(q, queries, rows, plan_.dim_rows, buffers.query_rows);
-    pack_groups(gradient, queries, rows, plan_.dim_rows, buffers.gradient_rows);
+    pack_strips(q, queries, rows, buffers.row, buffers.query_rows);
+    pack_strips(gradient, queries, rows, buffers.row, buffers.gradient_rows);
     for (std::int64_t i = 0; i < rows; ++i) {
       Vector sum = F::zero();
       if (i < queries) {
@@ -202,6 +239,30 @@ class AttentionGradient {
         });
       }
       buffers.shift[i] = F::reduce_add(sum);
+    }
+  }
+
+  // The operands and results of a block of queries.
+  [[gnu::always_inline]] void prefetch(std::int64_t head, std::int64_t first,
+                                       std::int64_t queries) const {
+    const std::int64_t left = problem_.queries - first, rows = queries < left ? queries : left;
+    const std::int64_t from = at(head, problem_.queries, first);
+    prefetch_rows<0>(operands_.q, from, rows);
+    prefetch_rows<0>(operands_.gradient, from, rows);
+    prefetch_rows<0>(operands_.output, from, rows);
+    prefetch_rows<1>(operands_.dq, from, rows);
+  }
+
+  // The short rows of a head lie far apart, where no hardware prefetcher finds them: they are
+  // fetched, for writing or not, while something else is computed. Always inlined, since GCC 12
+  // takes a function that only fetches for one without effects, and drops its calls.
+  template <int write>
+  [[gnu::always_inline]] void prefetch_rows(const void* tokens, std::int64_t from,
+                                            std::int64_t rows) const {
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T* row = static_cast<const T*>(tokens) + from + i * channels_;
+      for (std::int64_t d = 0; d < problem_.head_dim; d += kLine) __builtin_prefetch(row + d, write);
     }
   }
 
@@ -220,6 +281,9 @@ class AttentionGradient {
   // dK and dV of one tile, the chunks in order.
   void merge(std::int64_t head, std::int64_t tile) const {
     const std::int64_t from = at(head, problem_.keys, tile * kLanes);
+    const std::int64_t left = problem_.keys - tile * kLanes, keys = left < kLanes ? left : kLanes;
+    prefetch_rows<1>(operands_.dk, from, keys);
+    prefetch_rows<1>(operands_.dv, from, keys);
     merge_into(head, tile, 0, problem_.scale, static_cast<T*>(operands_.dk) + from);
     merge_into(head, tile, 1, 1.0f, static_cast<T*>(operands_.dv) + from);
   }

@@ -33,8 +33,8 @@ struct HeadShape {
 struct BlockBuffers {
   float* queries;        // [row][depth] units of successive channels
   float* gradients;      // [row][depth], of dO
-  float* query_rows;     // [row / group][dim_rows] units of successive queries
-  float* gradient_rows;  // [row / group][dim_rows], of dO
+  float* query_rows;     // [dim_rows / kRows][row / group][kRows] units of successive queries
+  float* gradient_rows;  // the same of dO
   float* weights;        // [tile][row][lanes]
   float* probabilities;  // [row / group][lanes] units of successive queries, of one tile
   float* scores;         // [row / group][lanes], of dS
@@ -45,6 +45,7 @@ struct BlockBuffers {
   float* offset;         // [row]: added to exponents of 2
   float* inverse;        // [row]: 1 / sum of weights, 0 beyond the queries
   float* shift;          // [row]: sum(dO O)
+  float* row;            // [dim_rows], to pack with
 };
 
 template <class Dot, int kRows, int kVectors>
@@ -222,11 +223,12 @@ class GradientBlock {
   void add_keys(std::int64_t tile, bool first) {
     constexpr int lanes = vectors * F::width;
     const std::int64_t at = tile * shape_.dim_rows * kLanes, steps = rows_ / Dot::kGroup;
-    const Broadcast gradients{buffers_.gradient_rows, 1, shape_.dim_rows};
-    const Product of_values{buffers_.probabilities, lanes, gradients, steps};
+    const Broadcast gradients{buffers_.gradient_rows, 1, kRows};
+    const std::int64_t strip = steps * kRows;
+    const Product of_values{buffers_.probabilities, lanes, gradients, steps, strip};
     add<vectors>(of_values, shape_.dim_rows, head_.value_sums + at, lanes, first);
-    const Broadcast queries{buffers_.query_rows, 1, shape_.dim_rows};
-    const Product of_keys{buffers_.scores, lanes, queries, steps};
+    const Broadcast queries{buffers_.query_rows, 1, kRows};
+    const Product of_keys{buffers_.scores, lanes, queries, steps, strip};
     add<vectors>(of_keys, shape_.dim_rows, head_.key_sums + at, lanes, first);
   }
 
@@ -239,7 +241,7 @@ class GradientBlock {
     for (std::int64_t at = 0; left > 0;) {
       const std::int64_t strips = (left + kVectors - 1) / kVectors;
       const std::int64_t wide = (left + strips - 1) / strips;
-      const Product product{keys + at, shape_.dim_lanes, scores, steps};
+      const Product product{keys + at, shape_.dim_lanes, scores, steps, kRows * steps};
       with_count<kVectors>(wide, [&](auto count) {
         add<decltype(count)::value>(product, rows_, buffers_.query_sums + at, shape_.dim_lanes,
                                     tile == 0);
@@ -254,6 +256,7 @@ class GradientBlock {
     std::int64_t lane_stride;
     Broadcast factor;
     std::int64_t steps;
+    std::int64_t next;  // from the factor of one kRows rows to the next
   };
 
   // out[r][v] += product, over all rows. A tile is summed on its own before it is added, which keeps
@@ -274,7 +277,7 @@ class GradientBlock {
           F::store(at, first ? sum[r][v] : F::add(F::load(at), sum[r][v]));
         }
       }
-      factor.first += kRows * factor.row_stride;
+      factor.first += product.next;
     }
   }
 

@@ -12,15 +12,18 @@ struct GradientPlan {
   // Queries of a block: P and dS of a block and a tile of keys lie in L1, or just beyond.
   static constexpr std::int64_t kBlock = 96;
   static_assert(kBlock % kRows == 0);
-  // A task is a chunk of a head's queries and has sums dK and dV of its own, which are added up
+  // A task is a chunk of queries, of one head or of as many as a core's L2 cache holds, whose
+  // queries lie side by side. Each chunk of a head has sums dK and dV of its own, which are added up
   // afterwards in order: enough tasks for many threads, but no more than this many such sums.
   static constexpr std::int64_t kTasks = 32;
   static constexpr std::int64_t kMostSums = std::int64_t{1} << 24;
+  static constexpr std::int64_t kCachedFloats = 128 * 1024;
 
-  std::int64_t heads, depth, dim_rows, dim_lanes, tiles, chunks, chunk_blocks;
+  std::int64_t heads, depth, dim_rows, dim_lanes, tiles;
+  std::int64_t groups, group_heads, blocks, chunks, chunk_blocks;
   std::int64_t operand_floats, row_floats, head_floats, sum_floats;
   std::int64_t query_floats, query_row_floats, weight_floats, tile_floats, score_row_floats,
-      query_sum_floats, worker_floats;
+      query_sum_floats, packed_row_floats, worker_floats;
 
   explicit GradientPlan(const AttentionGradientProblem& problem) {
     heads = problem.batch * problem.heads;
@@ -32,8 +35,13 @@ struct GradientPlan {
     row_floats = whole_lines(tiles * (kLanes / group) * dim_lanes);
     head_floats = 2 * operand_floats + row_floats;
     sum_floats = whole_lines(tiles * dim_rows * kLanes);
-    const std::int64_t blocks = divide_up(problem.queries, kBlock);
-    chunks = divide_up(kTasks, heads);
+    blocks = divide_up(problem.queries, kBlock);
+    group_heads = kCachedFloats / (head_floats + 2 * sum_floats);
+    if (group_heads < 1) group_heads = 1;
+    groups = divide_up(problem.heads, group_heads);
+    group_heads = divide_up(problem.heads, groups);
+    groups = divide_up(problem.heads, group_heads);
+    chunks = divide_up(kTasks, problem.batch * groups);
     const std::int64_t most = kMostSums / (2 * heads * sum_floats);
     if (chunks > most) chunks = most;
     if (chunks < 1) chunks = 1;
@@ -45,8 +53,10 @@ struct GradientPlan {
     tile_floats = whole_lines(kBlock / group * kLanes);
     score_row_floats = group == 1 ? 0 : tile_floats;
     query_sum_floats = whole_lines(kBlock * dim_lanes);
+    packed_row_floats = whole_lines(dim_rows);
     worker_floats = 2 * query_floats + 2 * query_row_floats + weight_floats + 2 * tile_floats +
-                    score_row_floats + query_sum_floats + 2 * kBlock * whole_lines(width) +
+                    score_row_floats + query_sum_floats + packed_row_floats +
+                    2 * kBlock * whole_lines(width) +
                     3 * whole_lines(kBlock);
   }
 
