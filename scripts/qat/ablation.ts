@@ -21,7 +21,7 @@ import {
   psnrsTo,
   readPrompts,
 } from '../precision-images.ts';
-import { ARMS, armFolder, type Places, type Recipe, trainArm } from './arms.ts';
+import { ARMS, modelFolder, modelName, type Places, type Recipe, trainArm } from './arms.ts';
 import { type ArmResult, markdownOf, rowsOf } from './report.ts';
 
 const { values } = parseArgs({
@@ -91,13 +91,14 @@ const seconds = new Map(arms.map(({ name }) => [name, [] as number[]]));
 mkdirSync(out, { recursive: true });
 if (!values['only-train']) await drawMissing(values.model, REFERENCE, plan, reference);
 // Seed by seed: stopped early, some seeds are complete.
-for (const seed of seeds) {
+for (const [round, seed] of seeds.entries()) {
   for (const arm of arms) {
+    if (arm.kind === 'ptq' && round > 0) continue;
     seconds.get(arm.name)!.push(await trainArm(arm, seed, recipe, places));
     if (values['only-train']) continue;
     for (const [i, setting] of SETTINGS.entries()) {
-      const images = join(out, 'images', `${arm.name}-${seed}`, folderOf(setting.name));
-      await drawMissing(armFolder(places, arm, seed), setting, plan, images);
+      const images = join(out, 'images', modelName(arm, seed), folderOf(setting.name));
+      await drawMissing(modelFolder(places, arm, seed), setting, plan, images);
       psnrs.get(arm.name)![i].push(await psnrsTo(reference, images, plan.prompts.length));
     }
   }
@@ -113,7 +114,7 @@ function report(): void {
   }));
   const rows = rowsOf(results, 'ptq');
   const cpu = cpus()[0]?.model.trim() ?? 'unknown';
-  const done = seeds.slice(0, seconds.get('ptq')!.length);
+  const done = seeds.slice(0, seconds.get(arms.at(-1)!.name)!.length);
   const text = `${plan.prompts.length} prompts, ${plan.steps} steps of ${plan.scheduler}, guidance ${plan.guidance}, training seeds ${done.join(', ')}; PSNR to FP32; ${cpu}\n\n${markdownOf(rows)}\n`;
   writeFileSync(
     join(out!, 'results.json'),

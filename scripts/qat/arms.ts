@@ -33,6 +33,7 @@ export type Arm = { readonly name: string; readonly title: string } & (
     }
 );
 
+/** The first one is what the others begin with. */
 export const ARMS: readonly Arm[] = [
   { name: 'ptq', title: 'post-training quantization', kind: 'ptq' },
   {
@@ -48,10 +49,6 @@ export const ARMS: readonly Arm[] = [
     ...{ kind: 'qat', data: 'images', distillation: 1, timesteps: 'int8' },
   },
   {
-    ...{ name: 'teacher-only', title: 'QAT with distillation alone (λ = ∞), images' },
-    ...{ kind: 'qat', data: 'images', distillation: Number.POSITIVE_INFINITY, timesteps: 'all' },
-  },
-  {
     ...{ name: 'data-free', title: 'QAT with distillation alone (λ = ∞), no images' },
     ...{ kind: 'qat', data: 'data-free', distillation: Number.POSITIVE_INFINITY, timesteps: 'all' },
   },
@@ -64,13 +61,16 @@ export interface Places {
   readonly out: string;
 }
 
-export const armFolder = ({ out }: Places, arm: Pick<Arm, 'name'>, seed: number) =>
-  join(out, 'models', `${arm.name}-${seed}`);
+/** Of post-training quantization there is one model, which every other one begins with. */
+export const modelName = ({ name, kind }: Arm, seed: number) =>
+  kind === 'ptq' ? name : `${name}-${seed}`;
+
+export const modelFolder = ({ out }: Places, arm: Arm, seed: number) =>
+  join(out, 'models', modelName(arm, seed));
 
 /**
- * Makes the quantized model of an arm unless it is there, from where an interrupted call stopped.
- * Every arm of a seed begins with the same post-training quantization, of that seed. No held-out
- * prompt is read.
+ * Makes the quantized model of an arm unless it is there, from where an interrupted call stopped. No
+ * held-out prompt is read.
  *
  * @returns seconds of training steps done in this call
  */
@@ -80,23 +80,18 @@ export async function trainArm(
   recipe: Recipe,
   places: Places,
 ): Promise<number> {
-  const folder = armFolder(places, arm, seed);
+  const folder = modelFolder(places, arm, seed);
   if (existsSync(join(folder, 'model_index.json'))) return 0;
   const prompts = join(places.data, 'train-prompts.txt');
-  const starting = { prompts, guidanceScale: recipe.guidance, seed };
+  const starting = { prompts, guidanceScale: recipe.guidance, sensitivityPrompts: 0 };
   if (arm.kind === 'ptq') {
-    // A thousand apart, so that the runs of one seed are not those of the next.
-    await quantizePostTraining(places.model, folder, {
-      ...{ ...starting, seed: 1000 * seed },
-      sensitivityPrompts: 0,
-    });
+    await quantizePostTraining(places.model, folder, starting);
     return 0;
   }
-  const start = armFolder(places, { name: 'ptq' }, seed);
   let seconds = 0;
-  await quantizeWithTraining(start, folder, {
+  await quantizeWithTraining(modelFolder(places, ARMS[0], seed), folder, {
     ...starting,
-    ...{ sensitivityPrompts: 0, resume: true },
+    resume: true,
     data: dataOf(arm, recipe, places),
     distillation: arm.distillation,
     timesteps: arm.timesteps,

@@ -25,7 +25,7 @@ export interface Row {
   readonly spread: number;
   /** Of the mean over prompts, each prompt's seeds averaged. */
   readonly standardError: number;
-  /** To PTQ's image of the same prompt and seed, with half the width of its 95% interval. */
+  /** To PTQ's image of the same prompt, with half the width of its 95% interval. */
   readonly gain: { readonly mean: number; readonly halfWidth: number };
 }
 
@@ -37,7 +37,7 @@ export function rowsOf(results: readonly ArmResult[], baseline: string): Row[] {
       const means = bySeed.map(mean);
       const byPrompt = averaged(bySeed);
       const gains = averaged(
-        bySeed.map((values, seed) => values.map((value, i) => value - ptq.psnrs[setting][seed][i])),
+        bySeed.map((values) => values.map((value, i) => value - ptq.psnrs[setting][0][i])),
       );
       return {
         ...{ arm: arm.title, setting, seeds: means, mean: mean(means), spread: deviation(means) },

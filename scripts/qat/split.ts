@@ -7,8 +7,8 @@
  *
  * FOLDER/held-out.txt        200 of the 231 prompts, by a shuffle with a fixed seed
  * FOLDER/train-prompts.txt   the other 31, in the order of prompts.txt
- * FOLDER/images              64×64 on white, with metadata.jsonl: the emoji of the 31 prompts, and the
- *                            83 that only the VAE has seen
+ * FOLDER/images              the emoji of those 31, 64×64 on white, with metadata.jsonl
+ * FOLDER/unseen              the same of the 83 emoji that the VAE has seen and the U-Net has not
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -84,9 +84,29 @@ for (const [i, name] of learned.entries()) {
   throw new Error(`${name} of selection.txt is not ${prompts[i]}, prompt ${i + 1} of prompts.txt.`);
 }
 
-mkdirSync(join(out, 'images'), { recursive: true });
-const writeLines = (file: string, lines: readonly string[]) =>
-  writeFileSync(join(out, file), lines.map((line) => `${line}\n`).join(''));
+/** @returns how many */
+async function writePictures(folder: string, names: readonly string[]): Promise<number> {
+  const metadata: string[] = [];
+  mkdirSync(join(out!, folder), { recursive: true });
+  for (const name of names) {
+    const picture = pictures.get(name)!;
+    const file = `${picture.unified}.png`;
+    await sharp(join(packages, 'emoji-datasource-google/img/google/64', picture.image))
+      .flatten({ background: 'white' })
+      .resize(PIXELS, PIXELS)
+      .png()
+      .toFile(join(out!, folder, file));
+    metadata.push(JSON.stringify({ file_name: file, text: captionOf(picture) }));
+  }
+  writeLines(join(folder, 'metadata.jsonl'), metadata);
+  return names.length;
+}
+
+function writeLines(file: string, lines: readonly string[]): void {
+  writeFileSync(join(out!, file), lines.map((line) => `${line}\n`).join(''));
+}
+
+mkdirSync(out, { recursive: true });
 writeLines(
   'held-out.txt',
   [...heldOut].map((i) => prompts[i]),
@@ -95,20 +115,8 @@ writeLines(
   'train-prompts.txt',
   prompts.filter((_, i) => !heldOut.has(i)),
 );
-
-const chosen = [...learned.filter((_, i) => !heldOut.has(i)), ...vaeOnly];
-const metadata: string[] = [];
-for (const name of chosen) {
-  const picture = pictures.get(name)!;
-  const file = `${picture.unified}.png`;
-  await sharp(join(packages, 'emoji-datasource-google/img/google/64', picture.image))
-    .flatten({ background: 'white' })
-    .resize(PIXELS, PIXELS)
-    .png()
-    .toFile(join(out, 'images', file));
-  metadata.push(JSON.stringify({ file_name: file, text: captionOf(picture) }));
-}
-writeLines('images/metadata.jsonl', metadata);
+const kept = learned.filter((_, i) => !heldOut.has(i));
+const written = [await writePictures('images', kept), await writePictures('unseen', vaeOnly)];
 console.log(
-  `${heldOut.size} prompts held out, ${prompts.length - heldOut.size} to train on, ${chosen.length} images`,
+  `${heldOut.size} prompts held out; pictures: ${written[0]} to train on, ${written[1]} unseen`,
 );
