@@ -15,7 +15,8 @@ export interface Recipe {
   readonly warmupSteps: number;
   readonly emaDecay: number | null;
   readonly conditioningDropout: number;
-  readonly scales: 'moving' | 'learned';
+  /** `held`: of activations, as calibration left them; of weights likewise. */
+  readonly scales: 'held' | 'moving' | 'learned';
   /** Of calibration and trajectories, as the images are made. */
   readonly guidance: number;
   /** Sampling runs of the original model, for training without images. */
@@ -95,7 +96,7 @@ export async function trainArm(
     data: dataOf(arm, recipe, places),
     distillation: arm.distillation,
     timesteps: arm.timesteps,
-    scales: { kind: recipe.scales },
+    scales: recipe.scales === 'held' ? { kind: 'moving', freezeStep: 0 } : { kind: recipe.scales },
     training: {
       ...{ steps: recipe.steps, batchSize: recipe.batchSize, learningRate: recipe.learningRate },
       ...{ rateSchedule: recipe.rateSchedule, warmupSteps: recipe.warmupSteps },
