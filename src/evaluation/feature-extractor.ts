@@ -1,0 +1,62 @@
+import { BookendError } from '../core/errors.ts';
+import type { Image } from '../io/image-data.ts';
+
+export interface ExtractOptions {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Something that describes images by vectors, for distances between sets of images. Features of
+ * extractors with different names mean different things and are not to be compared.
+ */
+export interface FeatureExtractor {
+  /** Says which network, which weights and which resizing, in one word. */
+  readonly name: string;
+  /** Numbers per image. */
+  readonly dimensions: number;
+  /**
+   * Of images of any size, gray, RGB or RGBA (whose transparency is dropped); run in batches.
+   *
+   * @returns [images, dimensions], row by row
+   * @throws BookendError `non-finite` where the network computes nonsense, `aborted`
+   */
+  extract(images: readonly Image[], options?: ExtractOptions): Promise<Float32Array>;
+  dispose(): Promise<void>;
+}
+
+/** An extractor that also says what its network takes the images for. */
+export interface ClassifyingExtractor extends FeatureExtractor {
+  readonly classes: number;
+  /** Both from one run of the network. */
+  describe(images: readonly Image[], options?: ExtractOptions): Promise<Description>;
+}
+
+export interface Description {
+  /** [images, dimensions] */
+  readonly features: Float32Array;
+  /** [images, classes], before softmax. */
+  readonly logits: Float32Array;
+}
+
+/**
+ * The number of rows of `features`.
+ *
+ * @throws BookendError `invalid-argument` unless they are whole rows of finite numbers
+ */
+export function countRows(features: Float32Array, dimensions: number): number {
+  const rows = features.length / dimensions;
+  if (!Number.isInteger(rows)) {
+    throw new BookendError(
+      'invalid-argument',
+      `${features.length} numbers are no rows of ${dimensions} features; pass whole rows.`,
+    );
+  }
+  const bad = features.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) {
+    throw new BookendError(
+      'non-finite',
+      `Feature ${bad % dimensions} of image ${Math.floor(bad / dimensions)} is ${features[bad]}; check the extractor's weights, or use f32.`,
+    );
+  }
+  return rows;
+}
