@@ -18,7 +18,7 @@ import {
   psnrsTo,
   readPrompts,
 } from './precision-images.ts';
-import { mean, standardError } from './statistics.ts';
+import { mean, standardError } from '../src/evaluation/statistics.ts';
 
 /** From the most to the least precise; PSNRs should fall in this order. */
 const SETTINGS: readonly PrecisionSetting[] = [

@@ -1,4 +1,4 @@
-import { deviation, mean, standardError } from '../statistics.ts';
+import { deviation, mean, standardError } from '../../src/evaluation/statistics.ts';
 import type { Arm } from './arms.ts';
 
 /** PSNRs to FP32 of one setting of one arm: [seed][prompt], dB. */

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import { readImage } from '../io/image.ts';
 import type { Image } from '../io/image-data.ts';
+import { formatParameters } from '../io/image-parameters.ts';
 import { writePng } from '../io/png.ts';
 import { hasIntegerProducts } from '../pipelines/cpu-precision.ts';
 import { imageToImage } from '../pipelines/image-to-image.ts';
@@ -20,8 +21,8 @@ import { textToImage } from '../pipelines/text-to-image.ts';
 import { unconditional } from '../pipelines/unconditional.ts';
 import { formatSchedule, usesInt8 } from '../quantization/precision-schedule.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
-import { addGenerateOptions, type GenerateOptions } from './generate-options.ts';
-import { formatParameters, imagePath, requireWritable } from './image-files.ts';
+import { addGenerateOptions, type GenerateOptions, loadOptions } from './generate-options.ts';
+import { imagePath, requireWritable } from './image-files.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
 import { note, print, printJson } from './output.ts';
@@ -58,18 +59,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   let model: LoadedModel | undefined;
   try {
     note(`Loading ${options.model}`);
-    model = await loadModel(await resolveModel(options.model), {
-      precision: options.precision,
-      highPrecisionSteps: options.highPrecisionSteps,
-      schedule: options.schedule,
-      maxSeconds: options.maxSeconds,
-      minPsnr: options.minPsnr,
-      variant: options.variant,
-      tokenizer: options.tokenizer,
-      predictionType: options.prediction,
-      download: options.download,
-      threads: options.threads,
-    });
+    model = await loadModel(await resolveModel(options.model), loadOptions(options));
     warnOfSlowInt8(options);
     const result = await run(model, prompt, pictures, options, interrupt.signal);
     await save(result, model, prompt, options);

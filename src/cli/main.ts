@@ -3,6 +3,7 @@ import process, { exit, stdout } from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './bench.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addEvaluateCommand } from './evaluate.ts';
 import { addExportCommand } from './export.ts';
 import { addGenerateCommand } from './generate.ts';
 import { addInspectCommand } from './inspect.ts';
@@ -21,6 +22,7 @@ for (const add of [
   addGenerateCommand,
   addQuantizeCommand,
   addTrainCommand,
+  addEvaluateCommand,
   addExportCommand,
   addInspectCommand,
   addBenchCommand,

@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import { readPrompts } from '../io/prompts.ts';
+import type { ImageSetPlan } from '../pipelines/evaluation/image-set.ts';
+import {
+  addModelOptions,
+  addPrecisionOptions,
+  addSamplingOptions,
+  addSizeOptions,
+  type ModelOptions,
+  type SamplingOptions,
+} from './generate-options.ts';
+import { wholeNumber } from './options.ts';
+
+export interface EvaluateOptions extends SamplingOptions, ModelOptions {
+  readonly out: string;
+  readonly prompts?: string;
+  readonly count?: number;
+  readonly seed: number;
+  readonly paired?: string;
+  readonly clip?: string;
+  readonly json?: boolean;
+}
+
+/** The options of `bookend evaluate`, in the groups that its help shows. */
+export function addEvaluateOptions(command: Command): void {
+  command
+    .requiredOption('-o, --out <folder>', 'for images and report; one that has images goes on')
+    .optionsGroup('What to draw:')
+    .option('--prompts <file>', 'one on each line, JSONL or COCO captions')
+    .option('-c, --count <n>', 'so many of the prompts, or images without', wholeNumber(1))
+    .option('--seed <s>', 'image i uses s + i, unless its prompt names one', wholeNumber(0), 0)
+    .option('-n, --negative <prompt>', 'what not to draw');
+  addSizeOptions(command);
+  command
+    .optionsGroup('What to measure:')
+    .option('--paired <folder>', 'PSNR to the images of the same prompts and seeds in there')
+    .option('--clip <model>', 'CLIP score by this model: a folder, or a hub id in the cache');
+  addSamplingOptions(command);
+  command.optionsGroup('With which model:');
+  addModelOptions(command);
+  addPrecisionOptions(command);
+  command
+    .optionsGroup('On this machine:')
+    .option('--threads <n>', 'to compute with (default: one for each core)', wholeNumber(1))
+    .option('--json', 'print one JSON object as the last line');
+}
+
+/** @throws BookendError as `readPrompts` does */
+export async function imageSetPlan(
+  command: Command,
+  options: EvaluateOptions,
+): Promise<ImageSetPlan> {
+  const { prompts, count, seed } = options;
+  if (prompts === undefined && count === undefined) {
+    command.error('error: name --prompts, or --count for a model that draws from noise alone');
+  }
+  const entries =
+    prompts === undefined
+      ? Array.from({ length: count! }, () => ({}))
+      : (await readPrompts(prompts)).slice(0, count);
+  const { steps, guidance, scheduler, eta, negative, clipSkip, width, height } = options;
+  const sampling = {
+    ...{ numInferenceSteps: steps, guidanceScale: guidance, scheduler, eta },
+    ...{ negativePrompt: negative, clipSkip, width, height },
+  };
+  return { entries, seed, sampling };
+}

@@ -1,0 +1,89 @@
+import { basename, join } from 'node:path';
+import { BookendError, throwIfAborted } from '../../core/errors.ts';
+import { psnr } from '../../evaluation/psnr.ts';
+import { readImage } from '../../io/image.ts';
+import type { Image } from '../../io/image-data.ts';
+import type { ClipModel } from './clip-model.ts';
+import { readRecord } from './image-record.ts';
+import type { DrawnImage } from './image-set.ts';
+
+/** What an image is worth by itself and beside the reference of its prompt and seed. */
+export interface ImageMeasures {
+  /** dB to the image of the same name in the paired folder; Infinity where they are equal. */
+  readonly psnr?: number;
+  /** Of the image and its prompt; see `clipScores`. */
+  readonly clipScore?: number;
+}
+
+export interface MeasureOptions {
+  /** A set that another model, or another precision, has drawn of the same prompts and seeds. */
+  readonly paired?: string;
+  readonly clip?: ClipModel;
+  readonly onImage?: (done: number, seconds: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Images held in memory at once. */
+const BATCH = 8;
+
+/**
+ * Measures every image of a set.
+ *
+ * @throws BookendError `not-found`, `invalid-image`, `invalid-argument` for a pair of different sizes,
+ *   prompts or seeds; `aborted`
+ */
+export async function measureImages(
+  drawn: readonly DrawnImage[],
+  options: MeasureOptions,
+): Promise<ImageMeasures[]> {
+  const measures: ImageMeasures[] = [];
+  for (let start = 0; start < drawn.length; start += BATCH) {
+    throwIfAborted(options.signal);
+    const begun = performance.now();
+    const batch = drawn.slice(start, start + BATCH);
+    const images = await Promise.all(batch.map(({ path }) => readImage(path)));
+    measures.push(...(await measureBatch(batch, images, options)));
+    const seconds = (performance.now() - begun) / 1000;
+    options.onImage?.(measures.length, seconds);
+  }
+  return measures;
+}
+
+async function measureBatch(
+  drawn: readonly DrawnImage[],
+  images: readonly Image[],
+  { paired, clip, signal }: MeasureOptions,
+): Promise<ImageMeasures[]> {
+  const texts = drawn.map(({ prompt }) => prompt);
+  const clipScores = clip && (await clip.score(images, texts, signal));
+  return Promise.all(
+    images.map(async (image, i) => ({
+      ...(paired !== undefined && { psnr: await pairedPsnr(drawn[i], image, paired) }),
+      ...(clipScores && { clipScore: clipScores[i] }),
+    })),
+  );
+}
+
+/** Where the other image of a pair is. */
+export function pairedPath(image: DrawnImage, folder: string): string {
+  return join(folder, basename(image.path));
+}
+
+async function pairedPsnr(drawn: DrawnImage, image: Image, folder: string): Promise<number> {
+  const path = pairedPath(drawn, folder);
+  const record = await readRecord(path);
+  if (!record) {
+    throw new BookendError(
+      'not-found',
+      `There is no ${path} to compare ${drawn.path} with; draw the images of that folder with the same prompts first.`,
+    );
+  }
+  const { prompt = '', seed } = record.settings;
+  if (prompt !== drawn.prompt || seed !== drawn.seed) {
+    throw new BookendError(
+      'invalid-argument',
+      `${path} shows ${JSON.stringify(prompt)?.slice(0, 120)} with seed ${seed} and ${drawn.path} ${JSON.stringify(drawn.prompt).slice(0, 120)} with seed ${drawn.seed}; compare sets of the same prompts and seeds.`,
+    );
+  }
+  return psnr(image, await readImage(path));
+}
