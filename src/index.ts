@@ -4,6 +4,26 @@ export { type ReadImageOptions, readImage, resizeImage } from './io/image.ts';
 export type { Image } from './io/image-data.ts';
 export { encodePng, type PngText, writePng } from './io/png.ts';
 export { readPngText } from './io/png-text.ts';
+export { type PromptEntry, readPrompts } from './io/prompts.ts';
+export {
+  ClipModel,
+  type ClipModelOptions,
+  loadClipModel,
+} from './pipelines/evaluation/clip-model.ts';
+export type { ImageRecord } from './pipelines/evaluation/image-record.ts';
+export {
+  type DrawnImage,
+  type DrawOptions,
+  drawImageSet,
+  type ImageSetPlan,
+  type SamplingSettings,
+} from './pipelines/evaluation/image-set.ts';
+export {
+  type ImageMeasures,
+  type MeasureOptions,
+  measureImages,
+} from './pipelines/evaluation/measure-images.ts';
+export { ModelSource } from './pipelines/evaluation/model-source.ts';
 export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
 export {
   type Pipeline,

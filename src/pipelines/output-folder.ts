@@ -100,7 +100,7 @@ async function isOurs(path: string, marks: readonly string[]): Promise<boolean> 
 }
 
 /** Names that atomic writing and linking use; a process that is killed leaves them behind. */
-function isTemporary(file: string): boolean {
+export function isTemporary(file: string): boolean {
   return /^\..*[0-9a-f]{12}\.tmp$/.test(basename(file));
 }
 

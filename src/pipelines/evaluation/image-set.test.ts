@@ -52,9 +52,11 @@ test('a set that was interrupted ends with the images of one that was not', asyn
   const kept = readdirSync(parts);
   assert.deepEqual(kept.sort(), ['00000.png', '00001.png']);
   rmSync(join(parts, '00000.png'));
+  writeFileSync(join(parts, '.00002.png.0123456789ab.tmp'), 'half an image');
   const done: number[] = [];
   await drawImageSet(source, parts, plan, { onImage: (event) => done.push(event.done) });
   assert.deepEqual(done, [2, 3]);
+  assert.deepEqual(readdirSync(parts).sort(), readdirSync(whole).sort());
   for (const { path } of drawn) {
     const again = await readImage(path.replace(whole, parts));
     assert.deepEqual(again, await readImage(path));

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BookendError, throwIfAborted } from '../../core/errors.ts';
 import type { Image } from '../../io/image-data.ts';
@@ -10,6 +10,7 @@ import { formatSchedule } from '../../quantization/precision-schedule.ts';
 import { resolveIsa } from '../../runtime/native/cpu.ts';
 import type { SchedulerName } from '../../schedulers/index.ts';
 import type { LoadedModel } from '../load.ts';
+import { isTemporary } from '../output-folder.ts';
 import type { GenerationResult } from '../request.ts';
 import { textToImage } from '../text-to-image.ts';
 import { unconditional } from '../unconditional.ts';
@@ -89,9 +90,7 @@ export async function drawImageSet(
   plan: ImageSetPlan,
   { onImage, signal }: DrawOptions = {},
 ): Promise<DrawnImage[]> {
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw asIoError('write', folder, error);
-  });
+  await prepareFolder(folder);
   const identity = await source.identity();
   const settings = plan.entries.map((_, i) => settingsOf(source, plan, i, identity));
   const records: (ImageRecord | undefined)[] = [];
@@ -125,6 +124,16 @@ export async function drawImageSet(
     ...(id !== undefined && { id }),
     record: records[i]!,
   }));
+}
+
+/** Makes it, or removes what a killed run was writing when it was. */
+async function prepareFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    for (const file of (await readdir(folder)).filter(isTemporary)) await rm(join(folder, file));
+  } catch (error) {
+    throw asIoError('write', folder, error);
+  }
 }
 
 function seedOf({ entries, seed }: ImageSetPlan, index: number): number {

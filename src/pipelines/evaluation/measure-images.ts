@@ -43,8 +43,8 @@ export async function measureImages(
     const batch = drawn.slice(start, start + BATCH);
     const images = await Promise.all(batch.map(({ path }) => readImage(path)));
     measures.push(...(await measureBatch(batch, images, options)));
-    const seconds = (performance.now() - begun) / 1000;
-    options.onImage?.(measures.length, seconds);
+    const seconds = (performance.now() - begun) / 1000 / batch.length;
+    for (let i = 1; i <= batch.length; i++) options.onImage?.(start + i, seconds);
   }
   return measures;
 }
