@@ -15,6 +15,7 @@ export interface EvaluateOptions extends SamplingOptions, ModelOptions {
   readonly out: string;
   readonly prompts?: string;
   readonly count?: number;
+  readonly imagesPerPrompt: number;
   readonly seed: number;
   readonly paired?: string;
   readonly clip?: string;
@@ -28,13 +29,14 @@ export function addEvaluateOptions(command: Command): void {
     .optionsGroup('What to draw:')
     .option('--prompts <file>', 'one on each line, JSONL or COCO captions')
     .option('-c, --count <n>', 'so many of the prompts, or images without', wholeNumber(1))
+    .option('--images-per-prompt <n>', 'with seeds one after the other', wholeNumber(1), 1)
     .option('--seed <s>', 'image i uses s + i, unless its prompt names one', wholeNumber(0), 0)
     .option('-n, --negative <prompt>', 'what not to draw');
   addSizeOptions(command);
   command
     .optionsGroup('What to measure:')
     .option('--paired <folder>', 'PSNR to the images of the same prompts and seeds in there')
-    .option('--clip <model>', 'CLIP score by this model: a folder, or a hub id in the cache');
+    .option('--clip <model>', 'CLIP score by this model: a folder or a hub id');
   addSamplingOptions(command);
   command.optionsGroup('With which model:');
   addModelOptions(command);
@@ -50,14 +52,19 @@ export async function imageSetPlan(
   command: Command,
   options: EvaluateOptions,
 ): Promise<ImageSetPlan> {
-  const { prompts, count, seed } = options;
+  const { prompts, count, imagesPerPrompt, seed } = options;
   if (prompts === undefined && count === undefined) {
     command.error('error: name --prompts, or --count for a model that draws from noise alone');
   }
-  const entries =
+  const once: ImageSetPlan['entries'] =
     prompts === undefined
       ? Array.from({ length: count! }, () => ({}))
       : (await readPrompts(prompts)).slice(0, count);
+  const entries = once.flatMap((entry) =>
+    Array.from({ length: imagesPerPrompt }, (_, i) =>
+      entry.seed === undefined ? entry : { ...entry, seed: entry.seed + i },
+    ),
+  );
   const { steps, guidance, scheduler, eta, negative, clipSkip, width, height } = options;
   const sampling = {
     ...{ numInferenceSteps: steps, guidanceScale: guidance, scheduler, eta },

@@ -45,7 +45,7 @@ const EXAMPLES = `
 Examples:
   bookend evaluate ./sd-1.5 --prompts captions.json --count 1000 --precision fp32 --out ./fp32
   bookend evaluate ./sd-1.5-int8 --prompts captions.json --count 1000 --precision mixed \\
-    --paired ./fp32/images --clip openai/clip-vit-base-patch32 --out ./mixed
+    --paired ./fp32/images --clip openai/clip-vit-large-patch14 --out ./mixed
 
 The same command again goes on where it was stopped or killed; no image is drawn twice.`;
 
@@ -61,7 +61,8 @@ async function evaluate(
   try {
     // Before the long work, which would be in vain without it.
     if (options.clip !== undefined) {
-      clip = await loadClipModel(options.clip, { threads: options.threads });
+      const { download, threads } = options;
+      clip = await loadClipModel(options.clip, { download, threads });
     }
     const drawn = await draw(source, join(out, 'images'), plan, interrupt.signal);
     const evaluation = evaluationOf(drawn, await measure(drawn, clip, options, interrupt.signal));

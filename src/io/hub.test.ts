@@ -130,6 +130,26 @@ test('only the files of one variant are needed', () => {
   ]);
 });
 
+test('of a single model, the files at the top are needed', () => {
+  const weights = [
+    'model.safetensors',
+    'pytorch_model.bin',
+    'tf_model.h5',
+    'model.fp16.safetensors',
+  ];
+  const texts = [
+    'config.json',
+    'preprocessor_config.json',
+    'vocab.json',
+    'merges.txt',
+    'README.md',
+  ];
+  assert.deepEqual(neededFiles([...texts, ...weights, 'onnx/config.json'], undefined, 'model'), [
+    ...texts.slice(0, 4),
+    'model.safetensors',
+  ]);
+});
+
 /** As much of the hub's interface as a download uses. */
 function startHub(contents: Record<string, string>, asked: string[]): Promise<Server> {
   const entry = (path: string) => ({

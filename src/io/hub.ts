@@ -16,6 +16,8 @@ export interface ResolveOptions {
   readonly download?: boolean;
   /** Which weights to fetch, such as `fp16`. */
   readonly variant?: string;
+  /** What the repository holds: a pipeline in folders by component, or one model. Default pipeline. */
+  readonly holds?: RepositoryContent;
   /** Default: as huggingface_hub finds it. */
   readonly cacheFolder?: string;
   /** For gated models; default: the environment variable HF_TOKEN. */
@@ -23,6 +25,9 @@ export interface ResolveOptions {
   /** Default: the environment variable HF_ENDPOINT, else the public hub. */
   readonly hubUrl?: string;
 }
+
+/** How a repository is laid out: as diffusers does it, or as transformers does. */
+export type RepositoryContent = 'pipeline' | 'model';
 
 /** Where a model lies on this machine. */
 export interface ResolvedModel {
@@ -68,18 +73,25 @@ const COMPONENTS = ['unet', 'vae', 'text_encoder', 'tokenizer', 'scheduler'];
 
 /**
  * Which files of a repository a model needs: the index, each component's JSON and text, and the
- * weights of one variant. Repositories also hold pickles, other variants and single-file copies.
+ * weights of one variant; of a single model, those at the top. Repositories also hold pickles, other
+ * variants and single-file copies.
  */
-export function neededFiles(paths: readonly string[], variant: string | undefined): string[] {
+export function neededFiles(
+  paths: readonly string[],
+  variant: string | undefined,
+  holds: RepositoryContent = 'pipeline',
+): string[] {
   const infix = variant === undefined ? '' : `\\.${variant.replace(/[^\w-]/g, '\\$&')}`;
   const weights = new RegExp(
     `^(diffusion_pytorch_model|model)${infix}(-\\d+-of-\\d+)?\\.safetensors$`,
   );
+  const isNeeded = (name: string) => /\.(json|txt)$/.test(name) || weights.test(name);
   return paths.filter((path) => {
+    if (holds === 'model') return !path.includes('/') && isNeeded(path);
     if (path === 'model_index.json') return true;
     const [folder, name, ...deeper] = path.split('/');
     if (name === undefined || deeper.length > 0 || !COMPONENTS.includes(folder)) return false;
-    return /\.(json|txt)$/.test(name) || weights.test(name);
+    return isNeeded(name);
   });
 }
 
@@ -105,7 +117,7 @@ async function download(id: HubId, cacheFolder: string, options: ResolveOptions)
     for await (const file of hub.listFiles({ ...connection, revision: sha, recursive: true })) {
       if (file.type === 'file') paths.push(file.path);
     }
-    for (const path of neededFiles(paths, options.variant)) {
+    for (const path of neededFiles(paths, options.variant, options.holds)) {
       await hub.downloadFileToCacheDir({
         ...connection,
         path,

@@ -93,6 +93,29 @@ test('evaluate says what is wrong before it draws', async () => {
   }
 });
 
+test('several images of a prompt have seeds one after the other', async () => {
+  const out = join(scratch, 'several');
+  const file = join(scratch, 'two.jsonl');
+  writeFileSync(file, '{"prompt": "a", "seed": 90, "id": "first"}\n{"text": "b"}\n{"text": "c"}');
+  const run = await runBookend([
+    ...['evaluate', model, '--prompts', file, '--count', '2', '--images-per-prompt', '2'],
+    ...['--seed', '5', '--steps', '1', '--out', out],
+  ]);
+  assert.equal(run.status, 0, run.stderr);
+  const { images } = JSON.parse(readFileSync(join(out, 'evaluation.json'), 'utf8'));
+  const found = images.map((image: Record<string, unknown>) => [
+    image.prompt,
+    image.seed,
+    image.id,
+  ]);
+  assert.deepEqual(found, [
+    ['a', 90, 'first'],
+    ['a', 91, 'first'],
+    ['b', 7, undefined],
+    ['b', 8, undefined],
+  ]);
+});
+
 test('a model that draws from noise alone is evaluated by number', async () => {
   const ddpm = await writeTinyModel('ddpm', join(scratch, 'ddpm'));
   const out = join(scratch, 'noise');

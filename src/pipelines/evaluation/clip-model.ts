@@ -25,6 +25,8 @@ import { weightsOf } from '../weights.ts';
 export interface ClipModelOptions {
   /** Weights such as `fp16` in `model.fp16.safetensors`. */
   readonly variant?: string;
+  /** Fetch a hub id that is not in the cache; without it there is no network access at all. */
+  readonly download?: boolean;
   /** One per core by default. */
   readonly threads?: number;
 }
@@ -153,9 +155,9 @@ function joined(parts: readonly Float32Array[]): Float32Array {
  */
 export async function loadClipModel(
   reference: string,
-  { variant, threads }: ClipModelOptions = {},
+  { variant, download, threads }: ClipModelOptions = {},
 ): Promise<ClipModel> {
-  const { kind, path } = await resolveModel(reference);
+  const { kind, path } = await resolveModel(reference, { download, variant, holds: 'model' });
   if (kind === 'file') {
     throw new BookendError(
       'invalid-argument',
