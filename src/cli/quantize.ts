@@ -22,7 +22,7 @@ import {
   type QuantizeOptions,
 } from './quantize-options.ts';
 import { quantizeTrained, refuseRequantization } from './quantize-trained.ts';
-import { refuseFinished } from './training-run.ts';
+import { isFinished } from './training-run.ts';
 
 /** `bookend quantize MODEL --out DIR`: a model that also computes in INT8. */
 export function addQuantizeCommand(program: Command): void {
@@ -41,7 +41,7 @@ export function addQuantizeCommand(program: Command): void {
     const model = await resolveModel(reference);
     if (options.method === 'qat') {
       refuseRequantization(command, model);
-      refuseFinished(options.out, options.resume);
+      if (isFinished(options.out, options)) return;
       show(await quantizeTrained(model, config, options), options);
     } else {
       show(await quantize(model, config, options), options);

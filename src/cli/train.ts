@@ -17,7 +17,7 @@ import {
   type TrainingCommandOptions,
   trainingRequest,
 } from './training-options.ts';
-import { refuseFinished, runTraining } from './training-run.ts';
+import { isFinished, runTraining } from './training-run.ts';
 
 interface TrainOptions extends TrainingCommandOptions, ImageDataOptions {
   readonly data: string;
@@ -67,7 +67,7 @@ export function addTrainCommand(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (reference: string, options: TrainOptions) => {
       checkTrainingOptions(command, options);
-      refuseFinished(options.out, options.resume);
+      if (isFinished(options.out, options)) return;
       show(await train(reference, options), options);
     });
 }

@@ -8,7 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { BookendError } from '../core/errors.ts';
 import type { TrainingEvent } from '../training/training-event.ts';
 import { trainingOptions } from '../training/training-options.ts';
-import { refuseFinished, runTraining } from './training-run.ts';
+import { isFinished, runTraining } from './training-run.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-training-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -122,10 +122,11 @@ test('a log or a page that cannot be written ends the run', async () => {
 
 test('a finished model is not gone on with', () => {
   const { out } = settingsIn('finished');
-  refuseFinished(out, true);
+  const resume = { resume: true };
+  assert.equal(isFinished(out, resume), false);
   writeFileSync(join(out, 'model_index.json'), '{}');
-  assert.throws(() => refuseFinished(out, true), { code: 'invalid-argument' });
-  refuseFinished(out, undefined);
+  assert.equal(isFinished(out, resume), true);
+  assert.equal(isFinished(out, {}), false);
   writeFileSync(join(out, 'training.safetensors'), '');
-  refuseFinished(out, true);
+  assert.equal(isFinished(out, resume), false);
 });

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
+import { SINGLE_FILE } from '../pipelines/model-parts.ts';
 import type { PreparationEvent, StepEvent, TrainingEvent } from '../training/training-event.ts';
 import type { TrainingOptions } from '../training/training-options.ts';
 import { interruptSignal } from './interrupt.ts';
-import { note } from './output.ts';
+import { note, print, printJson } from './output.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { writeTrainingCurve } from './training-curve.ts';
 import { TrainingLog, type TrainingRecord } from './training-log.ts';
@@ -31,17 +32,22 @@ const PHASES: Record<PreparationEvent['phase'], { label: string; unit: string }>
 const RECENT = 20;
 
 /**
- * Refuses to go on where nothing is left to do, which would otherwise begin anew.
- *
- * @throws BookendError `invalid-argument`
+ * Whether a run that is to be gone on with has ended already, perhaps a moment before it was killed;
+ * says so. A loop that tries again until it succeeds then ends.
  */
-export function refuseFinished(out: string, resume: boolean | undefined): void {
+export function isFinished(out: string, { resume, json }: FinishedOptions): boolean {
   const isThere = (file: string) => existsSync(join(out, file));
-  if (!resume || !isThere('model_index.json') || isThere('training.safetensors')) return;
-  throw new BookendError(
-    'invalid-argument',
-    `${out} holds a finished model, so there is nothing to go on with; use it, or leave --resume out to make another.`,
-  );
+  const isModel = isThere('model_index.json') || isThere(SINGLE_FILE);
+  if (!resume || !isModel || isThere('training.safetensors')) return false;
+  note(`${out} is finished, so there is nothing to go on with; name another folder to train again`);
+  if (json) printJson({ out });
+  else print(out);
+  return true;
+}
+
+interface FinishedOptions {
+  readonly resume?: boolean;
+  readonly json?: boolean;
 }
 
 /**
