@@ -6,7 +6,13 @@ import {
   checkQuantizeOptions,
   type QuantizeOptions,
 } from './quantize-options.ts';
-import { resumeCommand, trainingRequest } from './training-options.ts';
+import {
+  FINE_TUNING,
+  FROM_SCRATCH,
+  QUANTIZING,
+  resumeCommand,
+  trainingRequest,
+} from './training-options.ts';
 
 /** What a command line comes to. */
 function parse(...args: string[]): QuantizeOptions {
@@ -27,21 +33,25 @@ const DATA = [...QAT, '--data', 'pictures'];
 test('steps are those of training with qat, and of calibration without', () => {
   assert.deepEqual([parse('--steps', '9').steps, parse().calibrationSteps], [9, undefined]);
   const options = parse(...DATA, '-s', '300', '-b', '4', '--learning-rate', '1e-5');
-  const { steps, batchSize, learningRate } = trainingRequest(options, 'fine-tuning');
+  const { steps, batchSize, learningRate } = trainingRequest(options, QUANTIZING);
   assert.deepEqual([steps, batchSize, learningRate], [300, 4, 1e-5]);
   const both = parse(...DATA, '--steps', '20', '--calibration-steps', '10');
   assert.deepEqual([both.steps, both.calibrationSteps], [20, 10]);
 });
 
-test('without a word a training is that of the paper', () => {
-  const training = trainingRequest(parse(...DATA), 'fine-tuning');
-  const { steps, batchSize, learningRate, rateSchedule, clipNorm, weightDecay } = training;
+test('without a word a training is that of the paper, its rate falling in the end', () => {
+  const training = trainingRequest(parse(...DATA), QUANTIZING);
+  const { steps, batchSize, learningRate, rateSchedule, warmupSteps, clipNorm } = training;
   assert.deepEqual(
-    [steps, batchSize, learningRate, rateSchedule, clipNorm, weightDecay],
-    [300, 4, 1e-5, 'constant', 1, 0.01],
+    [steps, batchSize, learningRate, rateSchedule, warmupSteps, clipNorm],
+    [300, 4, 1e-5, 'cosine', 20, 1],
   );
-  assert.equal(trainingRequest(parse(...DATA), 'from-scratch').learningRate, 1e-4);
-  assert.equal(trainingRequest(parse(...DATA, '--no-ema'), 'fine-tuning').emaDecay, null);
+  const given = parse(...DATA, '--rate-schedule', 'constant', '--warmup-steps', '3');
+  assert.equal(trainingRequest(given, QUANTIZING).rateSchedule, 'constant');
+  assert.equal(trainingRequest(given, QUANTIZING).warmupSteps, 3);
+  assert.equal(trainingRequest(parse(...DATA), FINE_TUNING).warmupSteps, 0);
+  assert.equal(trainingRequest(parse(...DATA), FROM_SCRATCH).learningRate, 1e-4);
+  assert.equal(trainingRequest(parse(...DATA, '--no-ema'), QUANTIZING).emaDecay, null);
 });
 
 test('the weight of distillation is a number or infinity', () => {

@@ -10,6 +10,7 @@ import {
   dataOption,
   distillationWeight,
   type ImageDataOptions,
+  QUANTIZING,
   type TrainingCommandOptions,
 } from './training-options.ts';
 
@@ -34,7 +35,7 @@ export interface QuantizeOptions extends TrainingCommandOptions, ImageDataOption
   readonly timesteps?: 'int8' | 'all';
   readonly highPrecisionSteps?: number;
   readonly schedule?: string;
-  readonly scales?: 'moving' | 'learned';
+  readonly scales?: 'held' | 'moving' | 'learned';
   readonly freezeStep?: number;
   readonly variant?: string;
   readonly tokenizer?: string;
@@ -142,8 +143,8 @@ function addLearningOptions(command: Command): void {
     .addOption(
       new Option(
         '--scales <how>',
-        'of activations: follow their ranges, or are learned with the weights (default: learned)',
-      ).choices(['moving', 'learned']),
+        'as calibration left them, those of activations by their ranges, or all learned (default: held)',
+      ).choices(['held', 'moving', 'learned']),
     )
     .option(
       '--freeze-step <n>',
@@ -151,7 +152,7 @@ function addLearningOptions(command: Command): void {
       wholeNumber(0),
     )
     .optionsGroup('With --method qat, how to train:');
-  addTrainingOptions(command);
+  addTrainingOptions(command, QUANTIZING);
 }
 
 /**

@@ -11,7 +11,13 @@ import type { ScaleLearning } from '../pipelines/training/scale-learning.ts';
 import type { QuantizationConfig } from '../quantization/config.ts';
 import { QUANTIZATION_JSON } from '../quantization/quantized-model.ts';
 import { calibrationOptions, type QuantizeOptions } from './quantize-options.ts';
-import { describeTraining, imageData, resumeCommand, trainingRequest } from './training-options.ts';
+import {
+  describeTraining,
+  imageData,
+  QUANTIZING,
+  resumeCommand,
+  trainingRequest,
+} from './training-options.ts';
 import { runTraining } from './training-run.ts';
 
 /** `bookend quantize --method qat`: training with the rounding of INT8 in place. */
@@ -22,7 +28,7 @@ export async function quantizeTrained(
 ): Promise<QuantizationReport> {
   const { out, timesteps, inferenceSteps, distillation, resume } = options;
   const { highPrecisionSteps, schedule } = options;
-  const training = trainingRequest(options, 'fine-tuning');
+  const training = trainingRequest(options, QUANTIZING);
   const settings = {
     out,
     training,
@@ -70,7 +76,7 @@ function describeTask(reference: string, options: QuantizeOptions): [string, str
     ['Data', data ?? 'none: runs of the model itself'],
     ['Weight of distillation', distillation === Number.POSITIVE_INFINITY ? '∞' : `${distillation}`],
     ['Timesteps', timesteps === 'all' ? 'all' : `those of INT8: ${use}, ${inferenceSteps} steps`],
-    ['Scales', options.scales ?? 'learned'],
+    ['Scales', options.scales ?? 'held'],
   ];
 }
 

@@ -11,6 +11,8 @@ import {
   checkTrainingOptions,
   dataOption,
   describeTraining,
+  FINE_TUNING,
+  FROM_SCRATCH,
   type ImageDataOptions,
   imageData,
   resumeCommand,
@@ -49,7 +51,7 @@ export function addTrainCommand(program: Command): void {
     .option('--from-scratch', 'begin with random weights; of the model, keep the configuration')
     .option('--seed <s>', 'of every random draw', wholeNumber(0), 0)
     .optionsGroup('How to train:');
-  addTrainingOptions(command);
+  addTrainingOptions(command, FINE_TUNING);
   command
     .optionsGroup('With which model:')
     .option('--variant <name>', 'weights such as fp16 in model.fp16.safetensors')
@@ -81,7 +83,7 @@ The state is stored every so often; Ctrl-C stores it, too. The same command with
 
 function train(reference: string, options: TrainOptions): Promise<TrainingReport> {
   const { out, data, fromScratch = false, resume = false } = options;
-  const training = trainingRequest(options, fromScratch ? 'from-scratch' : 'fine-tuning');
+  const training = trainingRequest(options, fromScratch ? FROM_SCRATCH : FINE_TUNING);
   const settings = {
     out,
     training,

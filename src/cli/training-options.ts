@@ -1,7 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BookendError } from '../core/errors.ts';
 import type { ImageData } from '../pipelines/training/open-batches.ts';
-import { type TrainingRequest, trainingOptions } from '../training/training-options.ts';
+import { quantizationAwareTraining } from '../pipelines/training/quantization-aware-training.ts';
+import {
+  type TrainingOptions,
+  type TrainingRequest,
+  trainingOptions,
+} from '../training/training-options.ts';
 import { numberBetween, wholeNumber } from './options.ts';
 
 /** What `train` and `quantize --method qat` share, by the names that commander gives. */
@@ -11,7 +16,7 @@ export interface TrainingCommandOptions {
   readonly accumulation: number;
   readonly learningRate?: number;
   readonly rateSchedule: TrainingRequest['rateSchedule'];
-  readonly warmupSteps: number;
+  readonly warmupSteps?: number;
   readonly clip: number;
   readonly weightDecay: number;
   readonly emaDecay: number;
@@ -34,11 +39,30 @@ export interface ImageDataOptions {
   readonly cache?: string;
 }
 
-/** The batch and the learning rate of the paper (section 3.2), and the library's own. */
-const DEFAULTS = trainingOptions({ steps: 300, batchSize: 4, learningRate: 1e-5 });
+/** What a training is for; it decides what options mean that nobody gives. */
+export interface TrainingKind {
+  readonly learningRate: number;
+  readonly complete: (request: TrainingRequest) => TrainingOptions;
+  /** For the help. */
+  readonly warmup: string;
+}
 
-/** A learning rate that a network of random weights needs. */
-const FROM_SCRATCH_RATE = 1e-4;
+/** The steps, batches and learning rate of the paper (section 3.2). */
+const STEPS = 300;
+const BATCH_SIZE = 4;
+
+export const FINE_TUNING: TrainingKind = {
+  learningRate: 1e-5,
+  complete: trainingOptions,
+  warmup: '0',
+};
+export const QUANTIZING: TrainingKind = {
+  learningRate: 1e-5,
+  complete: quantizationAwareTraining,
+  warmup: 'a fifteenth of all',
+};
+/** Random weights need a larger learning rate. */
+export const FROM_SCRATCH: TrainingKind = { ...FINE_TUNING, learningRate: 1e-4 };
 
 export function dataOption(): Option {
   return new Option(
@@ -66,46 +90,48 @@ export function addImageOptions(command: Command): void {
 }
 
 /** The options of a training, but for its number of steps and its data. */
-export function addTrainingOptions(command: Command): void {
+export function addTrainingOptions(command: Command, kind: TrainingKind): void {
   const finite = numberBetween(0, 1e9);
+  const { learningRate, complete } = kind;
+  const defaults = complete({ steps: STEPS, batchSize: BATCH_SIZE, learningRate });
+  const rates = [learningRate, ...(kind === FINE_TUNING ? [FROM_SCRATCH.learningRate] : [])];
   command
-    .option('-b, --batch-size <n>', 'samples at once', wholeNumber(1), DEFAULTS.batchSize)
+    .option('-b, --batch-size <n>', 'samples at once', wholeNumber(1), defaults.batchSize)
     .option(
       '--accumulation <n>',
       'batches for each step, for less memory than a large batch',
       wholeNumber(1),
-      DEFAULTS.accumulation,
+      defaults.accumulation,
     )
     .option(
       '--learning-rate <rate>',
-      `after the warm-up (default: ${DEFAULTS.learningRate.toExponential()}, from scratch: ${FROM_SCRATCH_RATE.toExponential()})`,
+      `after the warm-up (default: ${rates.map((rate) => rate.toExponential()).join(', from scratch: ')})`,
       finite,
     )
     .addOption(
       new Option('--rate-schedule <name>', 'how the learning rate goes on')
         .choices(['constant', 'linear', 'cosine'])
-        .default(DEFAULTS.rateSchedule),
+        .default(defaults.rateSchedule),
     )
     .option(
       '--warmup-steps <n>',
-      'over which it rises from 0',
+      `over which it rises from 0 (default: ${kind.warmup})`,
       wholeNumber(0),
-      DEFAULTS.warmupSteps,
     )
-    .option('--clip <norm>', 'largest norm of a gradient', finite, DEFAULTS.clipNorm)
-    .option('--weight-decay <w>', 'of AdamW', finite, DEFAULTS.weightDecay)
+    .option('--clip <norm>', 'largest norm of a gradient', finite, defaults.clipNorm)
+    .option('--weight-decay <w>', 'of AdamW', finite, defaults.weightDecay)
     .option(
       '--ema-decay <d>',
       'of the moving average of the weights, which is the result',
       numberBetween(0, 1),
-      DEFAULTS.emaDecay,
+      defaults.emaDecay,
     )
     .option('--no-ema', 'keep no moving average; the last weights are the result')
     .option(
       '--text-dropout <share>',
       'samples whose text is left out, for guidance',
       numberBetween(0, 1),
-      DEFAULTS.conditioningDropout,
+      defaults.conditioningDropout,
     )
     .option(
       '--min-snr <gamma>',
@@ -115,13 +141,13 @@ export function addTrainingOptions(command: Command): void {
     .addOption(
       new Option('--training-precision <name>', 'what products are computed in')
         .choices(['fp32', 'bf16'])
-        .default(DEFAULTS.precision),
+        .default(defaults.precision),
     )
     .option(
       '--checkpoint-every <n>',
       'steps from one stored state to the next',
       wholeNumber(1),
-      DEFAULTS.checkpointEvery,
+      defaults.checkpointEvery,
     )
     .option('--resume', 'go on from the state that an interrupted run has left in --out');
 }
@@ -133,14 +159,13 @@ export function addTrainingOptions(command: Command): void {
  */
 export function trainingRequest(
   options: TrainingCommandOptions,
-  kind: 'from-scratch' | 'fine-tuning',
-): ReturnType<typeof trainingOptions> {
-  const rate = kind === 'from-scratch' ? FROM_SCRATCH_RATE : DEFAULTS.learningRate;
-  return trainingOptions({
-    steps: options.steps ?? DEFAULTS.steps,
+  { complete, learningRate }: TrainingKind,
+): TrainingOptions {
+  return complete({
+    steps: options.steps ?? STEPS,
     batchSize: options.batchSize,
     accumulation: options.accumulation,
-    learningRate: options.learningRate ?? rate,
+    learningRate: options.learningRate ?? learningRate,
     rateSchedule: options.rateSchedule,
     warmupSteps: options.warmupSteps,
     clipNorm: options.clip,
@@ -162,9 +187,7 @@ export function distillationWeight(text: string): number {
 }
 
 /** For the page of a run. */
-export function describeTraining(
-  training: ReturnType<typeof trainingOptions>,
-): [name: string, value: string][] {
+export function describeTraining(training: TrainingOptions): [name: string, value: string][] {
   const { batchSize, accumulation, learningRate, rateSchedule, warmupSteps, emaDecay } = training;
   const batch = accumulation === 1 ? `${batchSize}` : `${batchSize} × ${accumulation}`;
   const warmup = warmupSteps === 0 ? '' : ` after ${warmupSteps} steps of warm-up`;

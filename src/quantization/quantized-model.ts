@@ -42,7 +42,7 @@ export interface QuantizationTraining {
   readonly distillation: number | null;
   readonly data: 'images' | 'data-free';
   readonly timesteps: 'int8' | 'all';
-  readonly scales: 'moving' | 'learned';
+  readonly scales: 'held' | 'moving' | 'learned';
   readonly seed: number;
 }
 
@@ -101,7 +101,7 @@ const training = z.strictObject({
   distillation: z.number().min(0).nullable(),
   data: z.enum(['images', 'data-free']),
   timesteps: z.enum(['int8', 'all']),
-  scales: z.enum(['moving', 'learned']),
+  scales: z.enum(['held', 'moving', 'learned']),
   seed: z.int().min(0),
 });
 

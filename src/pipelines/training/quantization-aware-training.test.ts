@@ -74,7 +74,7 @@ test('without data, the quantized U-Net comes closer to the original one', async
   await loaded.dispose();
 });
 
-for (const kind of ['moving', 'learned'] as const) {
+for (const kind of ['held', 'moving', 'learned'] as const) {
   test(`with images and ${kind} scales, it learns from both; stopped, it goes on`, async () => {
     const options: Partial<QuantizationAwareOptions> = {
       data: { kind: 'images', path: images, cache },

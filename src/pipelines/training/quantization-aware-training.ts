@@ -62,7 +62,7 @@ export interface QuantizationAwareOptions
    * which needs no images. By default 1 with images and infinity without.
    */
   readonly distillation?: number;
-  /** By default learned. */
+  /** By default held. */
   readonly scales?: ScaleLearning;
   /** Whether to go on with what an interrupted run has left in the folder, if anything. */
   readonly resume?: boolean;
@@ -123,8 +123,25 @@ interface Settings {
   readonly scales: ScaleLearning;
 }
 
+/**
+ * What training with quantization in place asks for, its own defaults filled in: a learning rate that
+ * falls, because the rounding of weights keeps changing while they move, and more samples without text,
+ * because guidance adds the errors of both answers.
+ *
+ * @throws BookendError `invalid-argument` for numbers out of their ranges
+ */
+export function quantizationAwareTraining(request: TrainingRequest): TrainingOptions {
+  const given = Object.entries(request).filter(([, value]) => value !== undefined);
+  return trainingOptions({
+    rateSchedule: 'cosine',
+    warmupSteps: Math.floor(request.steps / 15),
+    conditioningDropout: 0.3,
+    ...(Object.fromEntries(given) as unknown as TrainingRequest),
+  });
+}
+
 function settingsOf(options: QuantizationAwareOptions): Settings {
-  const { data, scales = { kind: 'learned' } } = options;
+  const { data, scales = { kind: 'held' } } = options;
   const { distillation = data.kind === 'images' ? 1 : Number.POSITIVE_INFINITY } = options;
   if (!(distillation >= 0)) {
     throw new BookendError(
@@ -138,7 +155,7 @@ function settingsOf(options: QuantizationAwareOptions): Settings {
       `Without images there is no target to learn from, and the weight of distillation is ${distillation}; leave it out, or pass images.`,
     );
   }
-  return { training: trainingOptions(options.training), distillation, scales };
+  return { training: quantizationAwareTraining(options.training), distillation, scales };
 }
 
 /** The progress of preparations, among the other events. */

@@ -2,13 +2,19 @@ import { type Tensor, tensor } from '../../core/tensor.ts';
 import type { Graph } from '../../ir/graph.ts';
 import { type ConvertedUNet, convert } from '../../quantization/qat/convert.ts';
 import type { MovingRangeSettings } from '../../quantization/qat/moving-ranges.ts';
-import { prepare } from '../../quantization/qat/prepare.ts';
+import { type PreparedGraph, prepare } from '../../quantization/qat/prepare.ts';
 import type { QuantizedUNet } from '../../quantization/quantized-model.ts';
 import type { WeightSource } from '../../runtime/backend.ts';
 import type { NamedArrays } from '../../training/named-arrays.ts';
 import type { TrainingOptions } from '../../training/training-options.ts';
 import type { QuantizedParts } from '../quantize-unet.ts';
-import { learnedScales, movingScales, type ScaleLearning } from './scale-learning.ts';
+import {
+  heldScales,
+  learnedScales,
+  movingScales,
+  type ScaleLearner,
+  type ScaleLearning,
+} from './scale-learning.ts';
 import type { Student } from './unet-task.ts';
 
 /** A fake-quantized U-Net in training, and the quantized one that it stands for. */
@@ -33,10 +39,7 @@ export async function quantizedStudent(
   const ranges = learning.kind === 'moving' ? 'observed' : 'held';
   const prepared = prepare(network, startingLayers(model), { ranges });
   const weights = weightsWith(original, tensors);
-  const scales =
-    learning.kind === 'moving'
-      ? movingScales(prepared, model, movingSettings(learning, training))
-      : await learnedScales(prepared, model, weights, learning.rate);
+  const scales = await scaleLearner(prepared, model, weights, learning, training);
   return {
     network: prepared.graph,
     weights,
@@ -48,6 +51,23 @@ export async function quantizedStudent(
       return convert(model, scales.activations, (name) => readTrained(name, arrays, weights));
     },
   };
+}
+
+async function scaleLearner(
+  prepared: PreparedGraph,
+  model: QuantizedUNet,
+  weights: WeightSource,
+  learning: ScaleLearning,
+  training: Pick<TrainingOptions, 'steps'>,
+): Promise<ScaleLearner> {
+  switch (learning.kind) {
+    case 'held':
+      return heldScales(prepared, model);
+    case 'moving':
+      return movingScales(prepared, model, movingSettings(learning, training));
+    case 'learned':
+      return learnedScales(prepared, model, weights, learning.rate);
+  }
 }
 
 /** The layers are the same in every bucket. */

@@ -12,8 +12,12 @@ import type { WeightSource } from '../../runtime/backend.ts';
 import { sharedFloats } from '../../runtime/native/shared-floats.ts';
 import type { NamedArrays } from '../../training/named-arrays.ts';
 
-/** How scales come about: of activations as moving averages of what is seen, or all of them trained. */
+/**
+ * How scales come about: `held` as calibration left them; `moving`, those of activations as moving
+ * averages of what is seen; `learned`, all of them trained.
+ */
 export type ScaleLearning =
+  | { readonly kind: 'held' }
   | ({ readonly kind: 'moving' } & Partial<MovingRangeSettings>)
   | { readonly kind: 'learned'; readonly rate?: number };
 
@@ -40,6 +44,22 @@ export interface ScaleLearner {
   /** Copies of what changes other than `parameters`. */
   extra(): NamedArrays;
   restore(extra: NamedArrays): void;
+}
+
+/** Scales that stay as they are; weights alone are trained. */
+export function heldScales({ inputs }: PreparedGraph, model: QuantizedUNet): ScaleLearner {
+  const state = new LearnedScales(inputs, model);
+  return {
+    activations: state,
+    parameters: new Map(),
+    inPlace: new Map(),
+    withRespectTo: [],
+    operands: (timesteps) => activationOperands(state, timesteps.map(model.layersAt)),
+    learn: () => new Map(),
+    apply: () => undefined,
+    extra: () => new Map(),
+    restore: () => undefined,
+  };
 }
 
 /** Ranges of activations that follow what the network sees; nothing of them is trained. */
