@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/axes.h"
+#include "base/transpose.h"
 
 namespace bookend {
 namespace {
@@ -83,18 +84,17 @@ constexpr std::int64_t kRun = 256;
 template <class T>
 void transpose_block(const T* x, std::int64_t x_stride, T* out, std::int64_t out_stride,
                      std::int64_t rows, std::int64_t columns) {
-  constexpr std::int64_t kPad = 64 / sizeof(T);
-  T buffer[kBlock<T>][kRun + kPad];
-  for (std::int64_t i = 0; i < columns; ++i, x += x_stride) {
-    for (std::int64_t j = 0; j < rows; ++j) buffer[j][i] = x[j];
-  }
+  constexpr std::int64_t kPitch = kRun + 64 / sizeof(T);
+  T buffer[kBlock<T> * kPitch];
+  transpose(x, x_stride, columns, rows, buffer, kPitch);
   for (std::int64_t j = 0; j < rows; ++j) {
-    std::memcpy(out + j * out_stride, buffer[j], static_cast<std::size_t>(columns) * sizeof(T));
+    std::memcpy(out + j * out_stride, buffer + j * kPitch,
+                static_cast<std::size_t>(columns) * sizeof(T));
   }
 }
 
 template <class T>
-void transpose(const Transposition& axes, const void* x, void* out, ThreadPool& pool) {
+void run_transposition(const Transposition& axes, const void* x, void* out, ThreadPool& pool) {
   const std::int64_t blocks = (axes.from.extent + kBlock<T> - 1) / kBlock<T>;
   const std::int64_t runs = (axes.to.extent + kRun - 1) / kRun;
   pool.for_each(axes.rest.outer_turns() * blocks * runs, [&](std::int64_t task, int) {
@@ -113,7 +113,7 @@ void transpose(const Transposition& axes, const void* x, void* out, ThreadPool& 
 template <class T>
 void copy_or_transpose(const Axes& axes, const void* x, void* out, ThreadPool& pool) {
   Transposition transposition;
-  if (find_transposition(axes, &transposition)) return transpose<T>(transposition, x, out, pool);
+  if (find_transposition(axes, &transposition)) return run_transposition<T>(transposition, x, out, pool);
   copy<T>(axes, x, out, pool);
 }
 
