@@ -13,6 +13,13 @@ const PERIOD = 1_000_003;
  */
 export function syntheticWeights(parameters: ReadonlyMap<string, TensorType>): WeightSource {
   const noise = unitNoise();
+  // There are few different widths, and scaling the noise takes longer than repeating it.
+  const ofFanIn = new Map<number, Float32Array>();
+  const noiseFor = (fanIn: number) => {
+    const found = ofFanIn.get(fanIn) ?? noise.map((value) => value / Math.sqrt(fanIn));
+    ofFanIn.set(fanIn, found);
+    return found;
+  };
   return {
     names: () => parameters.keys(),
     info(path) {
@@ -24,7 +31,7 @@ export function syntheticWeights(parameters: ReadonlyMap<string, TensorType>): W
       if (dtype === 's8') return tensor('s8', shape, codes(noise, elementCount(shape)));
       const data = new Float32Array(elementCount(shape));
       if (path.endsWith('weight.scale')) data.fill(stepOf(parameters, path));
-      else if (shape.length > 1) fillNoise(data, noise, shape);
+      else if (shape.length > 1) fillNoise(data, noiseFor(data.length / shape[0]));
       else if (path.endsWith('weight')) data.fill(1);
       return tensor('f32', shape, data);
     },
@@ -51,9 +58,7 @@ export function syntheticScale(shape: Shape): number {
   return Math.sqrt(3 / (elementCount(shape) / shape[0])) / 127;
 }
 
-function fillNoise(data: Float32Array, noise: Float32Array, shape: Shape): void {
-  const scale = 1 / Math.sqrt(data.length / shape[0]);
-  const scaled = noise.map((value) => value * scale);
+function fillNoise(data: Float32Array, scaled: Float32Array): void {
   for (let start = 0; start < data.length; start += PERIOD) {
     data.set(scaled.subarray(0, Math.min(PERIOD, data.length - start)), start);
   }

@@ -1,11 +1,11 @@
 import { runOnArrays } from '../../runtime/native/array-program.ts';
 import { sharedFloats, sharedPlace } from '../../runtime/native/shared-floats.ts';
 
-const COUNT = 2 ** 24;
-const ROUNDS = 5;
+const COUNT = 2 ** 25;
+const ROUNDS = 3;
 
 /**
- * What memory moves at best, in bytes per second: the fastest of some runs that add one array of 64
+ * What memory moves at best, in bytes per second: the fastest of some runs that add one array of 128
  * MiB to another, which is read twice and written once.
  */
 export async function copyRate(threads: number): Promise<number> {
