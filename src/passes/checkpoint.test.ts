@@ -8,7 +8,7 @@ import type { Graph, Value } from '../ir/graph.ts';
 import { sum, tanh } from '../ir/ops/index.ts';
 import { buildAutoencoderKLDecoder } from '../models/autoencoder-kl.ts';
 import { parseAutoencoderKLConfig } from '../models/autoencoder-kl-config.ts';
-import { blockOf, checkpoint } from './checkpoint.ts';
+import { blockOf, checkpoint, isProduct } from './checkpoint.ts';
 import { commonSubexpressions } from './common-subexpressions.ts';
 import { differentiate } from './differentiate.ts';
 
@@ -89,4 +89,11 @@ test('a decoder has the same gradients in less memory', async () => {
   const large = gradients(32, 32);
   const [most, less] = [peakBytes(large), peakBytes(checkpoint(large))];
   assert.ok(less < 0.75 * most, `${less} bytes after, ${most} before`);
+  const some = { keeps: isProduct };
+  assert.deepEqual(await evaluateRandomly(checkpoint(small, some)), await evaluateRandomly(small));
+  const between = peakBytes(checkpoint(large, some));
+  assert.ok(less < between && between < most, `${less}, ${between} and ${most} bytes`);
+  const products = (graph: Graph) => graph.nodes.filter(isProduct).length;
+  assert.equal(products(checkpoint(large, some)), products(large));
+  assert.ok(products(checkpoint(large)) > products(large));
 });

@@ -1,11 +1,14 @@
 import type { Graph, Node, Value } from '../ir/graph.ts';
 import type { GraphBuilder } from '../ir/graph-builder.ts';
+import { isOp } from '../ir/op-table.ts';
 import { isGradientName } from './differentiate.ts';
 import { copyInto, copyNode } from './rewrite.ts';
 
 export interface CheckpointOptions {
   /** The segment that a node of the forward part belongs to; undefined: its Values are kept. */
   readonly segmentOf?: (node: Node) => string | undefined;
+  /** Nodes whose Values are kept wherever they are. Default: none. */
+  readonly keeps?: (node: Node) => boolean;
 }
 
 /**
@@ -18,9 +21,10 @@ export interface CheckpointOptions {
  * The forward part is what outputs other than `gradient:<name>` depend on. Merging common
  * subexpressions afterwards would undo it.
  */
-export function checkpoint(graph: Graph, { segmentOf = blockOf }: CheckpointOptions = {}): Graph {
+export function checkpoint(graph: Graph, options: CheckpointOptions = {}): Graph {
+  const { segmentOf = blockOf, keeps = () => false } = options;
   const forward = forwardNodes(graph);
-  const dropped = droppedValues(graph, forward, segmentOf);
+  const dropped = droppedValues(graph, forward, { segmentOf, keeps });
   const again = new Map<Value, Value>();
   const { b, map } = copyInto(graph, (node, context) => {
     if (forward.has(node)) return undefined;
@@ -41,6 +45,11 @@ export function checkpoint(graph: Graph, { segmentOf = blockOf }: CheckpointOpti
  */
 export function blockOf({ scope }: Pick<Node, 'scope'>): string | undefined {
   return /^(?:.*?\.)?(?:resnets|attentions|layers)\.\d+(?=\.|$)/.exec(scope)?.[0];
+}
+
+/** Whether a node computes a matrix product, next to which everything else costs little time. */
+export function isProduct(node: Node): boolean {
+  return isOp(node, 'conv2d', 'linear', 'matmul', 'attention');
 }
 
 /** Repeats the node that dropped Values came from, where the backward part has arrived. */
@@ -71,11 +80,12 @@ function forwardNodes(graph: Graph): ReadonlySet<Node> {
 function droppedValues(
   graph: Graph,
   forward: ReadonlySet<Node>,
-  segmentOf: (node: Node) => string | undefined,
+  { segmentOf, keeps }: Required<CheckpointOptions>,
 ): ReadonlySet<Value> {
   const dropped = new Set<Value>();
   for (const node of forward) {
-    if (segmentOf(node) !== undefined) for (const value of node.outputs) dropped.add(value);
+    if (segmentOf(node) === undefined || keeps(node)) continue;
+    for (const value of node.outputs) dropped.add(value);
   }
   for (const value of Object.values(graph.outputs)) dropped.delete(value);
   for (const node of forward) {

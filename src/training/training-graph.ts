@@ -1,7 +1,7 @@
 import { BookendError } from '../core/errors.ts';
 import type { Graph } from '../ir/graph.ts';
 import { assignPrecision } from '../passes/assign-precision.ts';
-import { checkpoint } from '../passes/checkpoint.ts';
+import { checkpoint, isProduct } from '../passes/checkpoint.ts';
 import { commonSubexpressions } from '../passes/common-subexpressions.ts';
 import { deadCode } from '../passes/dead-code.ts';
 import { differentiate } from '../passes/differentiate.ts';
@@ -18,7 +18,17 @@ export interface TrainingGraphOptions {
   readonly weighted: boolean;
   /** What products are computed in; losses and parameters stay float32. */
   readonly precision: InferencePrecision;
+  /** Default: blocks. */
+  readonly recomputation?: Recomputation;
 }
+
+/**
+ * What of the forward part the backward part computes again instead of finding it in memory: nothing;
+ * within the network's blocks whatever is no matrix product; or everything within blocks. Results are
+ * the same, bit for bit. SD 1.5 at 512×512, prepared for quantization, takes 5.3, 1.3 or 0.65 GiB in
+ * float32 beside its parameters, and 2.5, 2.5 or 3.1 TFLOP for each sample.
+ */
+export type Recomputation = 'nothing' | 'cheap' | 'blocks';
 
 /** Inputs that a training graph has beside those of its network, and where they come from. */
 export const TARGET = 'target';
@@ -31,18 +41,21 @@ export const SAMPLE_WEIGHTS = 'sampleWeights';
  * Inputs: the network's, `target` and `teacher` like its answer, as λ asks for them, and, if weighted,
  * `sampleWeights` [batch]. Outputs: `loss` and, where there are two, its parts `targetLoss` and
  * `teacherLoss` (before λ), all of shape []; `gradient:<name>`; and what the network gives besides its
- * answer. Activations within blocks are computed twice instead of kept (see `checkpoint`).
+ * answer.
  *
  * @param network as models build it, before fusion, with its answer as output `sample`
  * @throws BookendError `invalid-argument` as `distillationLoss` and `differentiate` do
  */
 export function trainingGraph(network: Graph, options: TrainingGraphOptions): Graph {
-  const { withRespectTo, precision } = options;
+  const { withRespectTo, precision, recomputation = 'blocks' } = options;
+  const keeps = recomputation === 'cheap' ? isProduct : undefined;
   const differentiated = differentiate(withLoss(network, options), { loss: 'loss', withRespectTo });
   return runPasses(differentiated, [
     commonSubexpressions,
     ...(precision === 'f32' ? [] : [assignPrecision(precision)]),
-    { name: 'checkpoint', run: (graph) => checkpoint(graph) },
+    ...(recomputation === 'nothing'
+      ? []
+      : [{ name: 'checkpoint', run: (graph: Graph) => checkpoint(graph, { keeps }) }]),
     deadCode,
   ]);
 }

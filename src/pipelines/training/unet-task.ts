@@ -9,9 +9,10 @@ import type { Batch, BatchSource } from '../../training/batches.ts';
 import type { TrainingProgress } from '../../training/checkpoint-state.ts';
 import type { NamedArrays } from '../../training/named-arrays.ts';
 import type { BatchLosses, TrainingTask } from '../../training/trainer.ts';
-import { SAMPLE_WEIGHTS, TARGET, TEACHER, trainingGraph } from '../../training/training-graph.ts';
+import { SAMPLE_WEIGHTS, TARGET, TEACHER } from '../../training/training-graph.ts';
 import type { TrainingOptions } from '../../training/training-options.ts';
 import { inferencePrecision } from '../request.ts';
+import { fittingGraph } from './fitting-graph.ts';
 import type { ScaleLearner } from './scale-learning.ts';
 
 /** A U-Net that learns. */
@@ -49,7 +50,7 @@ export async function createUNetTask(
 ): Promise<UNetTask> {
   const { network, weights, trainable, scales } = student;
   const { precision, distillation, weighted, threads } = options;
-  const graph = trainingGraph(network, {
+  const graph = fittingGraph(network, trainable, {
     withRespectTo: [...trainable, ...(scales?.withRespectTo ?? [])],
     distillation,
     weighted,

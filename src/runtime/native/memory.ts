@@ -14,6 +14,11 @@ export function peakMemory(): number {
   return resourceUsage().maxRSS * 1024;
 }
 
+/** The most that this process may take of this machine's memory, in bytes. */
+export function memoryLimit(): number {
+  return Math.min(totalmem(), constrainedMemory() || Number.POSITIVE_INFINITY);
+}
+
 /**
  * Refuses what cannot fit before anything is allocated, since the system may end a process that
  * asks for more than there is instead of saying no.
@@ -21,7 +26,7 @@ export function peakMemory(): number {
  * @throws BookendError `insufficient-memory`
  */
 export function checkMemory(name: string, bytes: number): void {
-  const limit = Math.min(totalmem(), constrainedMemory() || Number.POSITIVE_INFINITY);
+  const limit = memoryLimit();
   if (bytes <= limit) return;
   const gib = (value: number) => (value / 2 ** 30).toFixed(1);
   throw new BookendError(
