@@ -35,7 +35,16 @@ const calibration = ['--samples', '2', '--calibration-steps', '8', '--no-sensiti
 const quantize = ['quantize', 'emoji', '--method', 'qat', ...shared, ...calibration];
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   quantize: [...quantize, '--data', data, '--accumulation', '2', '--scales', 'moving'],
-  'data-free': [...quantize, '--data-free', '--trajectories', '3', '--inference-steps', '12'],
+  'data-free': [
+    ...quantize,
+    '--data-free',
+    '--trajectories',
+    '3',
+    '--inference-steps',
+    '12',
+    '--scales',
+    'learned',
+  ],
   train: ['train', 'emoji', ...shared, '--data', data, '--rate-schedule', 'cosine'],
 };
 
