@@ -72,8 +72,8 @@ interface Round {
 
 /**
  * Times steps of quantization-aware training against what the CPU could do at best: the original U-Net
- * in bf16, its fake-quantized copy forth and back with both terms of the loss and scales that are
- * learned, clipping, AdamW and the moving average. Scales are those of nothing in particular: what a
+ * in bf16, its fake-quantized copy forth and back with both terms of the loss and scales that
+ * stay, clipping, AdamW and the moving average. Scales are those of nothing in particular: what a
  * step costs does not depend on them.
  *
  * @param network as it is built, of the size of a batch
@@ -89,7 +89,7 @@ export async function benchmarkTraining(
   const teacher = new Profiled(await nativeBackend.compile(network, weights, compiling));
   try {
     const start = syntheticStart(network);
-    const learning = { kind: 'learned' } as const;
+    const learning = { kind: 'held' } as const;
     const student = await quantizedStudent(network, weights, start, learning, { steps: 1 });
     const profiled: Profiled[] = [];
     const task = await createUNetTask(student, teacher, syntheticBatches(network), {
