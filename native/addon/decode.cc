@@ -25,6 +25,7 @@ constexpr std::array kDecoders{
     Decoder{"timestepEmbedding", decode_timestep_embedding},
     Decoder{"fakeQuantize", decode_fake_quantize},
     Decoder{"pool2d", decode_pool2d},
+    Decoder{"sqrtTrace", decode_sqrt_trace},
     Decoder{"observe", decode_observe},
     Decoder{"sum", decode_sum},
     Decoder{"attentionGradient", decode_attention_gradient},

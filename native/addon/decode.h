@@ -23,6 +23,7 @@ Instruction decode_binary(const Fields& fields, const DecodeContext& context);
 Instruction decode_geglu(const Fields& fields, const DecodeContext& context);
 Instruction decode_softmax(const Fields& fields, const DecodeContext& context);
 Instruction decode_pool2d(const Fields& fields, const DecodeContext& context);
+Instruction decode_sqrt_trace(const Fields& fields, const DecodeContext& context);
 Instruction decode_copy(const Fields& fields, const DecodeContext& context);
 Instruction decode_embedding(const Fields& fields, const DecodeContext& context);
 Instruction decode_timestep_embedding(const Fields& fields, const DecodeContext& context);

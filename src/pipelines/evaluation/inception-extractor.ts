@@ -5,6 +5,7 @@ import {
   countRows,
   type Description,
   type ExtractOptions,
+  type FeatureExtractor,
 } from '../../evaluation/feature-extractor.ts';
 import {
   type InceptionResizing,
@@ -37,17 +38,18 @@ export interface InceptionOptions {
 export interface InceptionNetwork {
   /** The extractor's name, resizing aside. */
   readonly name: string;
-  readonly config: InceptionV3Config & { readonly classes: number };
+  readonly config: InceptionV3Config;
   readonly weights: WeightSource;
+  /** What black is in the images it was trained on; white is 1. */
+  readonly black: -1 | 0;
   /** Closes the files behind the weights. */
   close(): Promise<void>;
 }
 
 /** Inception-V3's last pooling layer as a FeatureExtractor. */
-export class InceptionExtractor implements ClassifyingExtractor {
+export class InceptionExtractor implements FeatureExtractor {
   readonly name: string;
   readonly dimensions = INCEPTION_FEATURES;
-  readonly classes: number;
   readonly #network: InceptionNetwork;
   readonly #resizing: InceptionResizing;
   readonly #batch: number;
@@ -60,7 +62,6 @@ export class InceptionExtractor implements ClassifyingExtractor {
       ...(resizing === 'pytorch-fid' ? [] : [resizing]),
       ...(precision === 'f32' ? [] : [precision]),
     ].join('-');
-    this.classes = network.config.classes;
     this.#network = network;
     this.#resizing = resizing;
     this.#batch = batch;
@@ -71,20 +72,9 @@ export class InceptionExtractor implements ClassifyingExtractor {
   }
 
   async extract(images: readonly Image[], options?: ExtractOptions): Promise<Float32Array> {
-    return (await this.describe(images, options)).features;
-  }
-
-  async describe(images: readonly Image[], { signal }: ExtractOptions = {}): Promise<Description> {
-    const features = new Float32Array(images.length * this.dimensions);
-    const logits = new Float32Array(images.length * this.classes);
-    for (let start = 0; start < images.length; start += this.#batch) {
-      throwIfAborted(signal);
-      const outputs = await this.#run(images.slice(start, start + this.#batch), signal);
-      features.set(floats(outputs.features), start * this.dimensions);
-      logits.set(floats(outputs.logits), start * this.classes);
-    }
+    const [features] = await this.outputs(images, { features: this.dimensions }, options);
     countRows(features, this.dimensions);
-    return { features, logits };
+    return features;
   }
 
   async dispose(): Promise<void> {
@@ -92,13 +82,50 @@ export class InceptionExtractor implements ClassifyingExtractor {
     await this.#network.close();
   }
 
+  /** Rows of the network's outputs, given how long those of each are. */
+  protected async outputs(
+    images: readonly Image[],
+    widths: Readonly<Record<string, number>>,
+    { signal }: ExtractOptions = {},
+  ): Promise<Float32Array[]> {
+    const rows = Object.values(widths).map((width) => new Float32Array(images.length * width));
+    for (let start = 0; start < images.length; start += this.#batch) {
+      throwIfAborted(signal);
+      const outputs = await this.#run(images.slice(start, start + this.#batch), signal);
+      for (const [i, [name, width]] of Object.entries(widths).entries()) {
+        rows[i].set(floats(outputs[name]), start * width);
+      }
+    }
+    return rows;
+  }
+
   #run(images: readonly Image[], signal: AbortSignal | undefined) {
+    const { black } = this.#network;
     const shape = [images.length, INCEPTION_SIZE, INCEPTION_SIZE, 3];
     const pixels = new Float32Array(images.length * INCEPTION_SIZE ** 2 * 3);
     for (const [i, image] of images.entries()) {
-      pixels.set(inceptionPixels(image, this.#resizing), (i * pixels.length) / images.length);
+      const values = inceptionPixels(image, this.#resizing);
+      const scaled = black === 0 ? values.map((value) => (value + 1) / 2) : values;
+      pixels.set(scaled, (i * pixels.length) / images.length);
     }
     const inputs = { image: tensor('f32', shape, pixels) };
     return this.#model.use({ batch: images.length }, (model) => model.run(inputs, { signal }));
+  }
+}
+
+/** An Inception-V3 that still has its classifier. */
+export class InceptionClassifier extends InceptionExtractor implements ClassifyingExtractor {
+  readonly classes: number;
+
+  constructor(network: InceptionNetwork, classes: number, options?: InceptionOptions) {
+    super({ ...network, config: { ...network.config, classes } }, options);
+    this.classes = classes;
+  }
+
+  async describe(images: readonly Image[], options?: ExtractOptions): Promise<Description> {
+    const widths = { features: this.dimensions, logits: this.classes };
+    const [features, logits] = await this.outputs(images, widths, options);
+    countRows(features, this.dimensions);
+    return { features, logits };
   }
 }

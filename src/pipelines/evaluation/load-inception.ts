@@ -11,13 +11,14 @@ import { graphParameters } from '../../models/parameters.ts';
 import type { WeightSource } from '../../runtime/backend.ts';
 import { weightsOf } from '../weights.ts';
 import {
-  InceptionExtractor,
+  InceptionClassifier,
   type InceptionNetwork,
   type InceptionOptions,
 } from './inception-extractor.ts';
 
 /** The 2015 network of TensorFlow that Heusel et al. (arXiv 1706.08500) defined FID with. */
-const CONFIG = { lastPool: 'max', classes: 1008 } as const;
+const CONFIG = { lastPool: 'max' } as const;
+export const FID_CLASSES = 1008;
 const NORM: BatchNormOptions = { epsilon: 1e-3, scale: true };
 
 /** Counters of training, and the bias that logits here go without. */
@@ -36,12 +37,16 @@ const UNREAD = /(\.num_batches_tracked|^fc\.bias)$/;
 export async function loadFidInception(
   reference: string,
   options?: InceptionOptions,
-): Promise<InceptionExtractor> {
+): Promise<InceptionClassifier> {
   const { path } = await resolveModel(reference);
   const source = await openCheckpoint(path);
   try {
     const network = fidNetwork(weightsOf(source), source.origin);
-    return new InceptionExtractor({ ...network, close: () => source.close() }, options);
+    return new InceptionClassifier(
+      { ...network, close: () => source.close() },
+      FID_CLASSES,
+      options,
+    );
   } catch (error) {
     await source.close();
     throw error;
@@ -59,13 +64,14 @@ export function fidNetwork(weights: WeightSource, origin: string): InceptionNetw
     ...weights,
     names: () => [...weights.names()].filter((name) => !UNREAD.test(name)),
   };
-  const folded = graphParameters(buildInceptionV3(CONFIG, 1));
+  const folded = graphParameters(buildInceptionV3({ ...CONFIG, classes: FID_CLASSES }, 1));
   const model = "pytorch-fid's Inception-V3";
   checkParameters(unfoldedParameters(folded, NORM), read, { origin, model });
   return {
     name: 'inception-v3-fid',
     config: CONFIG,
     weights: foldBatchNorm(read, NORM),
+    black: -1,
     close: async () => undefined,
   };
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { InceptionExtractor } from '../../../src/pipelines/evaluation/inception-extractor.ts';
-import { fidNetwork } from '../../../src/pipelines/evaluation/load-inception.ts';
+import {
+  InceptionClassifier,
+  InceptionExtractor,
+} from '../../../src/pipelines/evaluation/inception-extractor.ts';
+import { FID_CLASSES, fidNetwork } from '../../../src/pipelines/evaluation/load-inception.ts';
 import { fidCases, hashedFidWeights } from './fid-fixture.ts';
 
 /** Features have a deviation of 1 to 2. */
@@ -17,7 +20,7 @@ function largestDifference(actual: Float32Array, expected: Float32Array): number
 
 describe("Inception-V3 with pytorch-fid's weights, hashed", () => {
   const network = fidNetwork(hashedFidWeights(), 'the fixture');
-  const standard = new InceptionExtractor(network, { batch: 2 });
+  const standard = new InceptionClassifier(network, FID_CLASSES, { batch: 2 });
   const clean = new InceptionExtractor(network, { resizing: 'clean-fid' });
   const bf16 = new InceptionExtractor(network, { precision: 'bf16' });
   after(() => Promise.all([standard, clean, bf16].map((extractor) => extractor.dispose())));
