@@ -15,6 +15,7 @@ import { MovingRanges } from '../../quantization/qat/moving-ranges.ts';
 import { prepare } from '../../quantization/qat/prepare.ts';
 import { trainingGraph } from '../../training/training-graph.ts';
 import { memoryWeights } from '../memory-weights.ts';
+import { InPlace } from './in-place.ts';
 import { type NativeOptions, nativeBackend } from './native-backend.ts';
 import { sharedFloats } from './shared-floats.ts';
 
@@ -180,6 +181,19 @@ test('what lies in arrays takes no room in the arena', async () => {
   assert.ok(executable.info.arenaBytes < 2 ** 15, `${executable.info.arenaBytes} bytes`);
   assert.match(executable.toString(), /weights=weight\[0\].*\n.*out=twice\[0\]/s);
   executable.dispose();
+});
+
+test('arrays count as memory, each part of them once', () => {
+  const [weight, outputs] = [sharedFloats(100), sharedFloats(72)];
+  const inPlace = new InPlace(viewsGraph(), {
+    parameters: new Map([['weight', weight.subarray(64)]]),
+    outputs: new Map([
+      ['product', outputs.subarray(0, 24)],
+      ['input', outputs.subarray(48)],
+    ]),
+  });
+  assert.equal(inPlace.size, 4 * (100 + 72));
+  assert.equal(new InPlace(viewsGraph()).size, 0);
 });
 
 test('a program keeps its arrays, whatever JavaScript does with them', async () => {
