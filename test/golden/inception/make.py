@@ -92,4 +92,5 @@ def main():
     (HERE / "fid.json").write_text(text + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
