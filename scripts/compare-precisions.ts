@@ -9,6 +9,7 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { mean, standardError } from '../src/evaluation/statistics.ts';
 import type { SchedulerName } from '../src/index.ts';
 import {
   drawMissing,
@@ -18,7 +19,6 @@ import {
   psnrsTo,
   readPrompts,
 } from './precision-images.ts';
-import { mean, standardError } from '../src/evaluation/statistics.ts';
 
 /** From the most to the least precise; PSNRs should fall in this order. */
 const SETTINGS: readonly PrecisionSetting[] = [

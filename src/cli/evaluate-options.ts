@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import type { InceptionResizing } from '../evaluation/inception-preprocessing.ts';
 import { readPrompts } from '../io/prompts.ts';
 import type { ImageSetPlan } from '../pipelines/evaluation/image-set.ts';
 import {
@@ -19,6 +20,9 @@ export interface EvaluateOptions extends SamplingOptions, ModelOptions {
   readonly seed: number;
   readonly paired?: string;
   readonly clip?: string;
+  readonly extractor?: string;
+  readonly resizing: InceptionResizing;
+  readonly reference?: string;
   readonly json?: boolean;
 }
 
@@ -37,6 +41,14 @@ export function addEvaluateOptions(command: Command): void {
     .optionsGroup('What to measure:')
     .option('--paired <folder>', 'PSNR to the images of the same prompts and seeds in there')
     .option('--clip <model>', 'CLIP score by this model: a folder or a hub id');
+  command
+    .option('--extractor <model>', "features by this Inception-V3: pytorch-fid's, as safetensors")
+    .addOption(
+      new Option('--resizing <name>', 'of images for the extractor')
+        .choices(['pytorch-fid', 'clean-fid'])
+        .default('pytorch-fid'),
+    )
+    .option('--reference <images>', 'FID and others to this folder, or file of features');
   addSamplingOptions(command);
   command.optionsGroup('With which model:');
   addModelOptions(command);
@@ -60,6 +72,9 @@ export async function imageSetPlan(
     prompts === undefined
       ? Array.from({ length: count! }, () => ({}))
       : (await readPrompts(prompts)).slice(0, count);
+  if (options.reference !== undefined && options.extractor === undefined) {
+    command.error('error: --reference is compared by features; name --extractor as well');
+  }
   const entries = once.flatMap((entry) =>
     Array.from({ length: imagesPerPrompt }, (_, i) =>
       entry.seed === undefined ? entry : { ...entry, seed: entry.seed + i },

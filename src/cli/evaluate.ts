@@ -1,28 +1,22 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { writeAtomically } from '../io/atomic-write.ts';
-import { type ClipModel, loadClipModel } from '../pipelines/evaluation/clip-model.ts';
-import {
-  type Evaluation,
-  evaluationOf,
-  MEASURES,
-  type Measure,
-  type MeasureName,
-} from '../pipelines/evaluation/evaluation.ts';
+import type { Evaluation } from '../pipelines/evaluation/evaluation.ts';
 import {
   type DrawnImage,
   drawImageSet,
   type ImageSetPlan,
 } from '../pipelines/evaluation/image-set.ts';
-import { type ImageMeasures, measureImages } from '../pipelines/evaluation/measure-images.ts';
 import { ModelSource } from '../pipelines/evaluation/model-source.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
 import { addEvaluateOptions, type EvaluateOptions, imageSetPlan } from './evaluate-options.ts';
+import { formatMetrics, metricTiles } from './evaluation-metrics.ts';
 import { writeEvaluationReport } from './evaluation-report.ts';
+import { type Judges, measure, openJudges } from './evaluation-run.ts';
 import { loadOptions } from './generate-options.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
-import { formatTable, note, print, printJson } from './output.ts';
+import { note, print, printJson } from './output.ts';
 import { createProgress, type Progress } from './progress.ts';
 
 /** `bookend evaluate MODEL --prompts FILE --out DIR`: how good the images of a model are. */
@@ -46,6 +40,8 @@ Examples:
   bookend evaluate ./sd-1.5 --prompts captions.json --count 1000 --precision fp32 --out ./fp32
   bookend evaluate ./sd-1.5-int8 --prompts captions.json --count 1000 --precision mixed \\
     --paired ./fp32/images --clip openai/clip-vit-large-patch14 --out ./mixed
+  bookend evaluate ./sd-1.5 --prompts captions.json --extractor pt_inception-2015-12-05.safetensors \\
+    --reference ./val2017 --out ./fid
 
 The same command again goes on where it was stopped or killed; no image is drawn twice.`;
 
@@ -57,25 +53,23 @@ async function evaluate(
   const { out, paired } = options;
   const interrupt = interruptSignal();
   const source = new ModelSource(await resolveModel(reference), loadOptions(options));
-  let clip: ClipModel | undefined;
+  let judges: Judges | undefined;
   try {
-    // Before the long work, which would be in vain without it.
-    if (options.clip !== undefined) {
-      const { download, threads } = options;
-      clip = await loadClipModel(options.clip, { download, threads });
-    }
+    // Before the long work, which would be in vain without them.
+    judges = await openJudges(options);
     const drawn = await draw(source, join(out, 'images'), plan, interrupt.signal);
-    const evaluation = evaluationOf(drawn, await measure(drawn, clip, options, interrupt.signal));
+    const evaluation = await measure(drawn, judges, options, interrupt.signal);
     const title = `${source.name}: ${schedulesOf(drawn).join(' or ')}`;
-    const settings = settingsOf(reference, plan, options, drawn);
-    const metrics = metricsOf(evaluation);
+    const settings = settingsOf(reference, plan, options, evaluation);
+    const metrics = metricTiles(evaluation);
     const page = join(out, 'report.html');
     await writeEvaluationReport(page, { title, settings, metrics, evaluation, paired });
     await writeJson(join(out, 'evaluation.json'), settings, evaluation);
     show(out, page, evaluation, options);
   } finally {
     interrupt.dispose();
-    await clip?.dispose();
+    await judges?.clip?.dispose();
+    await judges?.extractor?.dispose();
     await source.dispose();
   }
 }
@@ -99,22 +93,6 @@ async function draw(
   }
 }
 
-async function measure(
-  drawn: readonly DrawnImage[],
-  clip: ClipModel | undefined,
-  { paired }: EvaluateOptions,
-  signal: AbortSignal,
-): Promise<readonly ImageMeasures[]> {
-  if (!clip && paired === undefined) return drawn.map(() => ({}));
-  const progress = createProgress('Measuring', drawn.length, 'image');
-  const onImage = (done: number, seconds: number) => progress.update(done, seconds);
-  try {
-    return await measureImages(drawn, { paired, clip, onImage, signal });
-  } finally {
-    progress.finish();
-  }
-}
-
 /** One, unless `auto` has chosen another after an interruption. */
 function schedulesOf(drawn: readonly DrawnImage[]): string[] {
   return [...new Set(drawn.map(({ record }) => record.schedule))];
@@ -123,8 +101,8 @@ function schedulesOf(drawn: readonly DrawnImage[]): string[] {
 function settingsOf(
   reference: string,
   { entries, seed, sampling }: ImageSetPlan,
-  { prompts, paired, clip }: EvaluateOptions,
-  drawn: readonly DrawnImage[],
+  { prompts, paired, clip, reference: compared }: EvaluateOptions,
+  { images: drawn, set }: Evaluation,
 ): [string, string][] {
   const own = entries.filter((entry) => entry.seed !== undefined).length;
   const seeds = own === 0 ? `${seed} + number of the image` : `${own} from the file`;
@@ -141,61 +119,38 @@ function settingsOf(
     ['Kernels', resolveIsa()],
     ['Paired with', paired],
     ['CLIP', clip],
+    ['Features', set?.extractor],
+    ['Reference', compared && `${compared}, ${set?.reference?.images} images`],
+    ...(set?.notes ?? []).map((text): [string, string] => ['Note', text]),
   ];
   return given.filter((row): row is [string, string] => row[1] !== undefined);
-}
-
-/** Name and value of each metric, for people. */
-function metricsOf({ images, summaries, equal }: Evaluation): [string, string][] {
-  const rows: [string, string][] = [['images', String(images.length)]];
-  for (const [name, { mean, halfWidth, median }] of Object.entries(summaries)) {
-    const { name: title, unit }: Measure = MEASURES[name as MeasureName];
-    const value =
-      name === 'seconds'
-        ? `median ${median.toFixed(2)}`
-        : `${mean.toFixed(2)}${Number.isNaN(halfWidth) ? '' : ` ± ${halfWidth.toFixed(2)}`}`;
-    rows.push([title, `${value} ${unit}`.trimEnd()]);
-  }
-  if (equal > 0) rows.push(['equal to their pair', String(equal)]);
-  return rows;
 }
 
 /** All of it, image by image, for programs. */
 async function writeJson(
   path: string,
   settings: readonly (readonly [string, string])[],
-  { images, summaries, equal }: Evaluation,
+  { images, summaries, equal, set }: Evaluation,
 ): Promise<void> {
   const rows = images.map(({ path: file, record, ...image }) => ({
     file,
     ...image,
     ...{ schedule: record.schedule, seconds: record.seconds },
   }));
-  const content = {
-    settings: Object.fromEntries(settings),
-    metrics: summaries,
-    equal,
-    images: rows,
-  };
+  const metrics = { ...summaries, ...(set && { set }) };
+  const content = { settings: Object.fromEntries(settings), metrics, equal, images: rows };
   await writeAtomically(path, (handle) => handle.writeFile(`${JSON.stringify(content)}\n`));
 }
 
 function show(out: string, page: string, evaluation: Evaluation, { json }: EvaluateOptions): void {
-  const { images, summaries, equal } = evaluation;
+  const { images, summaries, equal, set } = evaluation;
+  for (const text of set?.notes ?? []) note(`Note: ${text}`);
   if (json) {
-    printJson({ out, report: page, images: images.length, equal, metrics: summaries });
+    const metrics = { ...summaries, ...(set && { set }) };
+    printJson({ out, report: page, images: images.length, equal, metrics });
     return;
   }
-  const rows = Object.entries(summaries).map(([name, summary]) => {
-    const { name: title, unit }: Measure = MEASURES[name as MeasureName];
-    const { mean, halfWidth, median, lowest, highest } = summary;
-    const numbers = [mean, halfWidth, median, lowest, highest].map((value) =>
-      Number.isNaN(value) ? '' : value.toFixed(2),
-    );
-    return [unit === '' ? title : `${title}, ${unit}`, ...numbers];
-  });
-  const header = ['measure', 'mean', '± 95%', 'median', 'lowest', 'highest'];
-  print(formatTable(header, rows, [false, true, true, true, true, true]));
+  print(formatMetrics(evaluation));
   if (equal > 0) note(`${equal} of ${images.length} images equal their pair and count in no PSNR`);
   note(`Report: ${page}`);
 }

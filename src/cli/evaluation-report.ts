@@ -90,7 +90,7 @@ async function worstSection(
   const worst = worstImages(images, name, WORST_IMAGES);
   const caption = (image: EvaluatedImage) =>
     `${formatTick(Number(measure.of(image)!.toPrecision(4)))} ${measure.unit} ${image.prompt}`;
-  const pairs = name === 'psnr' ? paired : undefined;
+  const pairs = measure.ofPairs ? paired : undefined;
   const beside = pairs === undefined ? '' : ', each beside its pair';
   return [
     `<h2>The ${measure.worst} ${escapeMarkup(measure.name)}${beside}</h2>`,

@@ -31,7 +31,7 @@ test('killed at several points, evaluate ends with the images and metrics of a w
   const fp32 = join(scratch, 'fp32');
   const first = await runBookend(evaluate(fp32, '--precision', 'fp32'));
   assert.equal(first.status, 0, first.stderr);
-  assert.match(first.stdout, /^measure .*\n─+.*\ntime, s +\d/);
+  assert.match(first.stdout, /^of each image .*\n─+.*\ntime, s +\d/);
   assert.equal(imagesIn(fp32).length, PROMPTS);
 
   const measures = ['--paired', join(fp32, 'images'), '--clip', clip, '--json'];
@@ -58,7 +58,7 @@ test('killed at several points, evaluate ends with the images and metrics of a w
   const { seconds, ...metrics } = actual.metrics as Record<string, object>;
   const { seconds: _, ...same } = expected.metrics as Record<string, object>;
   assert.deepEqual(metrics, same);
-  assert.deepEqual(Object.keys(metrics), ['psnr', 'clipScore']);
+  assert.deepEqual(Object.keys(metrics), ['psnr', 'ssim', 'clipScore']);
   assert.ok(seconds);
   checkFiles(killed);
 });
@@ -70,9 +70,9 @@ function checkFiles(out: string): void {
   assert.equal(images[3].seed, 3);
   assert.ok(metrics.psnr.lowest <= metrics.psnr.mean && metrics.psnr.count === PROMPTS);
   const page = readFileSync(join(out, 'report.html'), 'utf8');
-  assert.equal(page.match(/<svg /g)?.length, 3);
-  // The worst by PSNR with their pairs, the worst by CLIP score, and all of them.
-  assert.equal(page.match(/<img src="data:image\/webp;base64,/g)?.length, 4 * PROMPTS);
+  assert.equal(page.match(/<svg /g)?.length, 4);
+  // The worst by PSNR and SSIM with their pairs, the worst by CLIP score, and all of them.
+  assert.equal(page.match(/<img src="data:image\/webp;base64,/g)?.length, 6 * PROMPTS);
   assert.ok(page.includes('&lt;apple &amp; &quot;pear&quot;&gt; 0'));
   assert.ok(!page.includes('<apple') && !/<script|https?:/.test(page));
 }
@@ -81,6 +81,7 @@ test('evaluate says what is wrong before it draws', async () => {
   const out = join(scratch, 'none');
   const cases = [
     { args: ['evaluate', model, '--out', out], status: 2, message: /--prompts, or --count/ },
+    { args: evaluate(out, '--reference', out), status: 2, message: /--extractor/ },
     { args: evaluate(out, '--clip', model), status: 1, message: /config\.json/ },
     { args: evaluate(out, '--precision', 'int8'), status: 2, message: /quantize/ },
     { args: ['evaluate', model, '--count', '2', '--out', out], status: 2, message: /from text/ },

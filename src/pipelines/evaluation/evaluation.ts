@@ -1,6 +1,7 @@
 import { type Summary, summarize } from '../../evaluation/statistics.ts';
 import type { DrawnImage } from './image-set.ts';
 import type { ImageMeasures } from './measure-images.ts';
+import type { SetMetrics } from './set-metrics.ts';
 
 /** An image with all that is known of it. */
 export interface EvaluatedImage extends DrawnImage, ImageMeasures {}
@@ -11,13 +12,23 @@ export interface Measure {
   readonly unit: string;
   /** Which end is bad; undefined where it is neither. */
   readonly worst?: 'lowest' | 'highest';
+  /** Whether it compares an image with its pair. */
+  readonly ofPairs?: true;
   /** By image; undefined for those that have none. */
   readonly of: (image: EvaluatedImage) => number | undefined;
 }
 
 /** Of PSNR, images that equal their pair are left out: they have no finite one. */
 export const MEASURES = {
-  psnr: { name: 'PSNR', unit: 'dB', worst: 'lowest', of: ({ psnr }) => psnr },
+  psnr: { name: 'PSNR', unit: 'dB', worst: 'lowest', ofPairs: true, of: ({ psnr }) => psnr },
+  ssim: { name: 'SSIM', unit: '', worst: 'lowest', ofPairs: true, of: ({ ssim }) => ssim },
+  featureDistance: {
+    name: 'feature distance',
+    unit: '',
+    worst: 'highest',
+    ofPairs: true,
+    of: ({ featureDistance }) => featureDistance,
+  },
   clipScore: { name: 'CLIP score', unit: '', worst: 'lowest', of: ({ clipScore }) => clipScore },
   seconds: { name: 'time', unit: 's', of: ({ record }) => record.seconds.total },
 } as const satisfies Record<string, Measure>;
@@ -31,11 +42,14 @@ export interface Evaluation {
   readonly summaries: Readonly<Partial<Record<MeasureName, Summary>>>;
   /** Images that equal their pair. */
   readonly equal: number;
+  /** Of the set as a whole, where there was an extractor. */
+  readonly set?: SetMetrics;
 }
 
 export function evaluationOf(
   drawn: readonly DrawnImage[],
   measures: readonly ImageMeasures[],
+  set?: SetMetrics,
 ): Evaluation {
   const images = drawn.map((image, i) => ({ ...image, ...measures[i] }));
   const summaries: Partial<Record<MeasureName, Summary>> = {};
@@ -44,7 +58,7 @@ export function evaluationOf(
     if (values.length > 0) summaries[name] = summarize(values);
   }
   const equal = images.filter(({ psnr }) => psnr === Number.POSITIVE_INFINITY).length;
-  return { images, summaries, equal };
+  return { images, summaries, equal, ...(set && { set }) };
 }
 
 export function finiteValues(images: readonly EvaluatedImage[], name: MeasureName): number[] {

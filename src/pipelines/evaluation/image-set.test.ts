@@ -100,11 +100,11 @@ test('pairs are compared by prompt and seed', async () => {
   const paired = join(scratch, 'paired');
   const drawn = await drawImageSet(source, paired, plan);
   const same = await measureImages(drawn, { paired });
-  assert.deepEqual(same, Array(3).fill({ psnr: Number.POSITIVE_INFINITY }));
+  assert.deepEqual(same, Array(3).fill({ psnr: Number.POSITIVE_INFINITY, ssim: 1 }));
   const longer = { ...plan, sampling: { ...plan.sampling, numInferenceSteps: 4 } };
   const others = await drawImageSet(source, join(scratch, 'longer'), longer);
   const psnrs = await measureImages(others, { paired });
-  assert.ok(psnrs.every(({ psnr }) => psnr! > 0 && psnr! < 60));
+  assert.ok(psnrs.every(({ psnr, ssim }) => psnr! > 0 && psnr! < 60 && ssim! < 1));
   const [first] = await drawImageSet(source, join(scratch, 'seed'), { ...plan, seed: 41 });
   await assert.rejects(measureImages([first], { paired }), invalid(/seed 40 .*seed 41/));
   await assert.rejects(measureImages(drawn, { paired: scratch }), { code: 'not-found' });

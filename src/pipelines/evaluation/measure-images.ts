@@ -1,16 +1,21 @@
 import { basename, join } from 'node:path';
 import { BookendError, throwIfAborted } from '../../core/errors.ts';
 import { psnr } from '../../evaluation/psnr.ts';
+import { ssim } from '../../evaluation/ssim.ts';
 import { readImage } from '../../io/image.ts';
 import type { Image } from '../../io/image-data.ts';
 import type { ClipModel } from './clip-model.ts';
 import { readRecord } from './image-record.ts';
 import type { DrawnImage } from './image-set.ts';
 
-/** What an image is worth by itself and beside the reference of its prompt and seed. */
+/** What an image is worth by itself, and beside another one of its prompt and seed. */
 export interface ImageMeasures {
   /** dB to the image of the same name in the paired folder; Infinity where they are equal. */
   readonly psnr?: number;
+  /** Structural similarity to the same image, at most 1; absent below 11 × 11 pixels. */
+  readonly ssim?: number;
+  /** To the same image, between the features of both. */
+  readonly featureDistance?: number;
   /** Of the image and its prompt; see `clipScores`. */
   readonly clipScore?: number;
 }
@@ -22,6 +27,9 @@ export interface MeasureOptions {
   readonly onImage?: (done: number, seconds: number) => void;
   readonly signal?: AbortSignal;
 }
+
+/** Pixels: what the window of SSIM covers. */
+const SSIM_WINDOW = 11;
 
 /** Images held in memory at once. */
 const BATCH = 8;
@@ -58,7 +66,7 @@ async function measureBatch(
   const clipScores = clip && (await clip.score(images, texts, signal));
   return Promise.all(
     images.map(async (image, i) => ({
-      ...(paired !== undefined && { psnr: await pairedPsnr(drawn[i], image, paired) }),
+      ...(paired !== undefined && likeness(image, await readPair(drawn[i], paired))),
       ...(clipScores && { clipScore: clipScores[i] }),
     })),
   );
@@ -69,7 +77,12 @@ export function pairedPath(image: DrawnImage, folder: string): string {
   return join(folder, basename(image.path));
 }
 
-async function pairedPsnr(drawn: DrawnImage, image: Image, folder: string): Promise<number> {
+function likeness(image: Image, pair: Image): ImageMeasures {
+  const isWindowed = Math.min(image.width, image.height) >= SSIM_WINDOW;
+  return { psnr: psnr(image, pair), ...(isWindowed && { ssim: ssim(image, pair) }) };
+}
+
+async function readPair(drawn: DrawnImage, folder: string): Promise<Image> {
   const path = pairedPath(drawn, folder);
   const record = await readRecord(path);
   if (!record) {
@@ -85,5 +98,5 @@ async function pairedPsnr(drawn: DrawnImage, image: Image, folder: string): Prom
       `${path} shows ${JSON.stringify(prompt)?.slice(0, 120)} with seed ${seed} and ${drawn.path} ${JSON.stringify(drawn.prompt).slice(0, 120)} with seed ${drawn.seed}; compare sets of the same prompts and seeds.`,
     );
   }
-  return psnr(image, await readImage(path));
+  return readImage(path);
 }
