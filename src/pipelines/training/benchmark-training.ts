@@ -86,7 +86,8 @@ export async function benchmarkTraining(
 ): Promise<TrainingBenchmark> {
   const threads = resolveThreads(options.threads);
   const compiling = { precision: 'bf16', threads } as const;
-  const teacher = new Profiled(await nativeBackend.compile(network, weights, compiling));
+  const { signal } = options;
+  const teacher = new Profiled(await nativeBackend.compile(network, weights, compiling), signal);
   try {
     const start = syntheticStart(network);
     const learning = { kind: 'held' } as const;
@@ -98,7 +99,7 @@ export async function benchmarkTraining(
       weighted: false,
       threads,
       observe: (executable) => {
-        profiled.push(new Profiled(executable));
+        profiled.push(new Profiled(executable, signal));
         return profiled[0];
       },
     });
@@ -119,14 +120,16 @@ class Profiled implements Executable {
   readonly network: NativeExecutable;
   instructions: readonly InstructionProfile[] = [];
   seconds = 0;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(network: NativeExecutable) {
+  constructor(network: NativeExecutable, signal: AbortSignal | undefined) {
     this.network = network;
+    this.#signal = signal;
   }
 
   async run(inputs: Parameters<NativeExecutable['profile']>[0]) {
     const begin = performance.now();
-    const { outputs, instructions } = await this.network.profile(inputs);
+    const { outputs, instructions } = await this.network.profile(inputs, { signal: this.#signal });
     this.seconds = (performance.now() - begin) / 1000;
     this.instructions = instructions;
     return outputs;
