@@ -10,6 +10,13 @@ export {
   type ClipModelOptions,
   loadClipModel,
 } from './pipelines/evaluation/clip-model.ts';
+export {
+  type FeatureOptions,
+  featuresOfImages,
+  type ImageFeatures,
+  referenceFeatures,
+  writeFeatures,
+} from './pipelines/evaluation/image-features.ts';
 export type { ImageRecord } from './pipelines/evaluation/image-record.ts';
 export {
   type DrawnImage,
@@ -18,12 +25,18 @@ export {
   type ImageSetPlan,
   type SamplingSettings,
 } from './pipelines/evaluation/image-set.ts';
+export { loadExtractor } from './pipelines/evaluation/load-extractor.ts';
 export {
   type ImageMeasures,
   type MeasureOptions,
   measureImages,
 } from './pipelines/evaluation/measure-images.ts';
 export { ModelSource } from './pipelines/evaluation/model-source.ts';
+export {
+  type SetMetrics,
+  type SetMetricsOptions,
+  setMetrics,
+} from './pipelines/evaluation/set-metrics.ts';
 export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
 export {
   type Pipeline,

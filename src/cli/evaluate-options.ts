@@ -42,7 +42,7 @@ export function addEvaluateOptions(command: Command): void {
     .option('--paired <folder>', 'PSNR to the images of the same prompts and seeds in there')
     .option('--clip <model>', 'CLIP score by this model: a folder or a hub id');
   command
-    .option('--extractor <model>', "features by this Inception-V3: pytorch-fid's, as safetensors")
+    .option('--extractor <model>', "features by pytorch-fid's weights as safetensors, or by nsfwjs")
     .addOption(
       new Option('--resizing <name>', 'of images for the extractor')
         .choices(['pytorch-fid', 'clean-fid'])

@@ -48,20 +48,23 @@ function tileOf([name, value, spread]: readonly string[]): [string, string] {
 const STANDARD = /^inception-v3-fid(-|$)/;
 
 /** Name, value and spread. */
-function setRows({ extractor, inceptionScore, diversity, reference }: SetMetrics): string[][] {
+function setRows(set: SetMetrics): string[][] {
+  const { extractor, images, inceptionScore, diversity, reference } = set;
   const rows: string[][] = [];
   const isStandard = STANDARD.test(extractor);
   if (reference) {
     const { frechet, kernel, precisionRecall } = reference;
+    // Subsets of all images are alike.
+    const isSpread = kernel.subsetSize < Math.min(images, reference.images);
     const [frechetName, kernelName] = isStandard
       ? ['FID', 'KID']
-      : ['Fréchet distance', 'KID-like'];
+      : ['Fréchet distance', 'kernel distance'];
     rows.push(
       [frechetName, formatNumber(frechet.distance), ''],
       [
         `${kernelName} × 1000`,
         formatNumber(1000 * kernel.distance),
-        `± ${formatNumber(1000 * kernel.deviation)}`,
+        isSpread ? `± ${formatNumber(1000 * kernel.deviation)}` : '',
       ],
     );
     if (precisionRecall) {

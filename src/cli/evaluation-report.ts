@@ -121,8 +121,10 @@ async function thumbnail(path: string, { prompt, seed }: EvaluatedImage): Promis
     Math.max(1, Math.round(extent * scale)),
   );
   const webp = await encodeWebp(await resizeImage(image, width, height), THUMBNAIL_QUALITY);
+  // Small images are enlarged by a whole number, so that their pixels stay alike.
+  const zoom = Math.max(1, Math.floor(THUMBNAIL_PIXELS / Math.max(width, height)));
   const title = escapeMarkup(`${basename(path)}, seed ${seed}: ${prompt}`);
-  return `<img src="data:image/webp;base64,${webp.toString('base64')}" width="${width}" height="${height}" alt="${title}" title="${title}">`;
+  return `<img src="data:image/webp;base64,${webp.toString('base64')}" width="${zoom * width}" height="${zoom * height}" alt="${title}" title="${title}">`;
 }
 
 function shortened(text: string): string {

@@ -12,7 +12,7 @@ import {
   writeFeatures,
 } from '../pipelines/evaluation/image-features.ts';
 import type { DrawnImage } from '../pipelines/evaluation/image-set.ts';
-import { loadFidInception } from '../pipelines/evaluation/load-inception.ts';
+import { loadExtractor } from '../pipelines/evaluation/load-extractor.ts';
 import {
   type ImageMeasures,
   measureImages,
@@ -35,7 +35,7 @@ export async function openJudges(options: EvaluateOptions): Promise<Judges> {
     clip === undefined ? {} : { clip: await loadClipModel(clip, { download, threads }) };
   if (extractor === undefined) return judge;
   try {
-    return { ...judge, extractor: await loadFidInception(extractor, { resizing, threads }) };
+    return { ...judge, extractor: await loadExtractor(extractor, { resizing, threads }) };
   } catch (error) {
     await judge.clip?.dispose();
     throw error;
