@@ -9,16 +9,12 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from '../src/evaluation/benchmark.ts';
 import { mean, standardError } from '../src/evaluation/statistics.ts';
 import type { SchedulerName } from '../src/index.ts';
-import {
-  drawMissing,
-  folderOf,
-  type ImagePlan,
-  type PrecisionSetting,
-  psnrsTo,
-  readPrompts,
-} from './precision-images.ts';
+import { readPrompts } from '../src/io/prompts.ts';
+import type { DrawnImage, ImageSetPlan } from '../src/pipelines/evaluation/image-set.ts';
+import { drawSet, folderOf, type PrecisionSetting, psnrsTo } from './precision-images.ts';
 
 /** From the most to the least precise; PSNRs should fall in this order. */
 const SETTINGS: readonly PrecisionSetting[] = [
@@ -46,42 +42,45 @@ const { values, positionals } = parseArgs({
 });
 const [model] = positionals;
 if (!model || !values.prompts || !values.out) {
-  console.error('Name a quantized model, --prompts FILE (one a line) and --out FOLDER.');
+  console.error('Name a quantized model, --prompts FILE and --out FOLDER.');
   process.exit(2);
 }
 const folder = values.out;
-const plan: ImagePlan = {
-  prompts: readPrompts(values.prompts).slice(0, Number(values.count)),
-  steps: Number(values.steps),
-  guidance: Number(values.guidance),
-  scheduler: values.scheduler as SchedulerName,
+const prompts = await readPrompts(values.prompts);
+const plan: ImageSetPlan = {
+  entries: prompts.slice(0, Number(values.count)),
   seed: Number(values.seed),
+  sampling: {
+    numInferenceSteps: Number(values.steps),
+    guidanceScale: Number(values.guidance),
+    scheduler: values.scheduler as SchedulerName,
+  },
 };
 const wanted = values.only?.split(',');
 const chosen = SETTINGS.filter(({ name }) => name === 'fp32' || !wanted || wanted.includes(name));
 
 const imagesOf = (name: string) => join(folder, folderOf(name));
 
-async function report(name: string, seconds: readonly number[]): Promise<void> {
-  const psnrs = await psnrsTo(imagesOf('fp32'), imagesOf(name), plan.prompts.length);
-  const finite = psnrs.filter(Number.isFinite).sort((a, b) => a - b);
-  const time = [...seconds].sort((a, b) => a - b)[Math.floor(seconds.length / 2)];
+async function report(name: string, images: readonly DrawnImage[]): Promise<void> {
+  const psnrs = await psnrsTo(imagesOf('fp32'), images);
+  const finite = psnrs.filter(Number.isFinite);
+  const seconds = median(images.map(({ record }) => record.seconds.total));
   console.log(
     [
       name.padEnd(10),
       mean(finite).toFixed(2).padStart(7),
       `± ${standardError(finite).toFixed(2)}`,
-      `median ${finite[Math.floor(finite.length / 2)]?.toFixed(2)}`,
-      `worst ${finite[0]?.toFixed(2)}`,
-      time === undefined ? '' : `${time.toFixed(3)} s an image`,
+      `median ${median(finite).toFixed(2)}`,
+      `worst ${Math.min(...finite).toFixed(2)}`,
+      `${seconds.toFixed(3)} s an image`,
     ].join('  '),
   );
 }
 
 console.log(
-  `${plan.prompts.length} prompts, ${values.steps} steps of ${values.scheduler}, guidance ${values.guidance}; PSNR to FP32 in dB, mean ± standard error; ${cpus()[0]?.model.trim()}`,
+  `${plan.entries.length} prompts, ${values.steps} steps of ${values.scheduler}, guidance ${values.guidance}; PSNR to FP32 in dB, mean ± standard error; ${cpus()[0]?.model.trim()}`,
 );
 for (const setting of chosen) {
-  const seconds = await drawMissing(model, setting, plan, imagesOf(setting.name));
-  if (setting.name !== 'fp32') await report(setting.name, seconds);
+  const images = await drawSet(model, setting, plan, imagesOf(setting.name));
+  if (setting.name !== 'fp32') await report(setting.name, images);
 }

@@ -1,13 +1,11 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { psnr } from '../src/evaluation/psnr.ts';
+import type { LoadOptions } from '../src/index.ts';
 import {
-  type LoadOptions,
-  readImage,
-  type SchedulerName,
-  StableDiffusionPipeline,
-  writePng,
-} from '../src/index.ts';
+  type DrawnImage,
+  drawImageSet,
+  type ImageSetPlan,
+} from '../src/pipelines/evaluation/image-set.ts';
+import { measureImages } from '../src/pipelines/evaluation/measure-images.ts';
+import { ModelSource } from '../src/pipelines/evaluation/model-source.ts';
 
 /** A way to run a quantized model. */
 export interface PrecisionSetting {
@@ -15,70 +13,29 @@ export interface PrecisionSetting {
   readonly options: LoadOptions;
 }
 
-/** What is drawn: the image of prompt i has seed `seed` + i. */
-export interface ImagePlan {
-  readonly prompts: readonly string[];
-  readonly steps: number;
-  readonly guidance: number;
-  readonly scheduler: SchedulerName;
-  readonly seed: number;
-}
-
-/** The lines of a file that say something. */
-export function readPrompts(path: string): string[] {
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .filter((line) => line.trim() !== '');
-}
-
-const imagePath = (folder: string, i: number) => join(folder, `${String(i).padStart(4, '0')}.png`);
-
 /** A folder name for a setting. */
 export const folderOf = (name: string) => name.replaceAll(/\W+/g, '-');
 
-/**
- * Draws the images of a plan that `folder` lacks.
- *
- * @returns the seconds of each that was drawn
- */
-export async function drawMissing(
+/** The images of a plan, of which those that `folder` has are kept. */
+export async function drawSet(
   model: string,
   { name, options }: PrecisionSetting,
-  plan: ImagePlan,
+  plan: ImageSetPlan,
   folder: string,
-): Promise<number[]> {
-  const missing = [...plan.prompts.keys()].filter((i) => !existsSync(imagePath(folder, i)));
-  if (missing.length === 0) return [];
-  mkdirSync(folder, { recursive: true });
-  const pipe = await StableDiffusionPipeline.fromPretrained(model, options);
-  const seconds: number[] = [];
-  for (const i of missing) {
-    const { images, timings } = await pipe(plan.prompts[i], {
-      numInferenceSteps: plan.steps,
-      guidanceScale: plan.guidance,
-      scheduler: plan.scheduler,
-      seed: plan.seed + i,
-    });
-    await writePng(imagePath(folder, i), images[0], {});
-    seconds.push(timings.total);
-    if (seconds.length % 20 === 0) {
-      process.stderr.write(`${name}: ${i + 1}/${plan.prompts.length}\n`);
-    }
+): Promise<DrawnImage[]> {
+  const source = new ModelSource(model, options);
+  const onImage = ({ done, total }: { readonly done: number; readonly total: number }) => {
+    if (done % 20 === 0) process.stderr.write(`${name}: ${done}/${total}\n`);
+  };
+  try {
+    return await drawImageSet(source, folder, plan, { onImage });
+  } finally {
+    await source.dispose();
   }
-  await pipe.dispose();
-  return seconds;
 }
 
-/** PSNR in dB of each image of a folder to that of the same number in another; Infinity where equal. */
-export async function psnrsTo(
-  reference: string,
-  folder: string,
-  count: number,
-): Promise<readonly number[]> {
-  const values: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const [image, expected] = [imagePath(folder, i), imagePath(reference, i)];
-    values.push(psnr(await readImage(image), await readImage(expected)));
-  }
-  return values;
+/** PSNR in dB of each image to that of the same number in another folder; Infinity where equal. */
+export async function psnrsTo(folder: string, images: readonly DrawnImage[]): Promise<number[]> {
+  const measures = await measureImages(images, { paired: folder });
+  return measures.map(({ psnr }) => psnr!);
 }

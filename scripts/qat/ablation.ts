@@ -13,14 +13,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  drawMissing,
-  folderOf,
-  type ImagePlan,
-  type PrecisionSetting,
-  psnrsTo,
-  readPrompts,
-} from '../precision-images.ts';
+import { readPrompts } from '../../src/io/prompts.ts';
+import type { ImageSetPlan } from '../../src/pipelines/evaluation/image-set.ts';
+import { drawSet, folderOf, type PrecisionSetting, psnrsTo } from '../precision-images.ts';
 import { ARMS, modelFolder, modelName, type Places, type Recipe, trainArm } from './arms.ts';
 import { type ArmResult, markdownOf, rowsOf } from './report.ts';
 
@@ -71,10 +66,11 @@ const names = values.arms.split(',');
 const arms = ARMS.filter(({ name }) => name === 'ptq' || names.includes(name));
 const seeds = values.seeds.split(',').map(Number);
 
-const plan: ImagePlan = {
-  prompts: readPrompts(values.prompts ?? join(data, 'held-out.txt')).slice(0, Number(values.count)),
-  ...{ steps: 50, guidance: recipe.guidance, scheduler: 'ddim' },
+const prompts = await readPrompts(values.prompts ?? join(data, 'held-out.txt'));
+const plan: ImageSetPlan = {
+  entries: prompts.slice(0, Number(values.count)),
   seed: Number(values['image-seed']),
+  sampling: { numInferenceSteps: 50, guidanceScale: recipe.guidance, scheduler: 'ddim' },
 };
 const REFERENCE: PrecisionSetting = { name: 'fp32', options: { precision: 'fp32' } };
 const SETTINGS: readonly PrecisionSetting[] = [
@@ -89,7 +85,7 @@ const psnrs = new Map(
 const seconds = new Map(arms.map(({ name }) => [name, [] as number[]]));
 
 mkdirSync(out, { recursive: true });
-if (!values['only-train']) await drawMissing(values.model, REFERENCE, plan, reference);
+if (!values['only-train']) await drawSet(values.model, REFERENCE, plan, reference);
 // Seed by seed: stopped early, some seeds are complete.
 for (const [round, seed] of seeds.entries()) {
   for (const arm of arms) {
@@ -98,8 +94,8 @@ for (const [round, seed] of seeds.entries()) {
     if (values['only-train']) continue;
     for (const [i, setting] of SETTINGS.entries()) {
       const images = join(out, 'images', modelName(arm, seed), folderOf(setting.name));
-      await drawMissing(modelFolder(places, arm, seed), setting, plan, images);
-      psnrs.get(arm.name)![i].push(await psnrsTo(reference, images, plan.prompts.length));
+      const drawn = await drawSet(modelFolder(places, arm, seed), setting, plan, images);
+      psnrs.get(arm.name)![i].push(await psnrsTo(reference, drawn));
     }
   }
   if (!values['only-train']) report();
@@ -115,7 +111,8 @@ function report(): void {
   const rows = rowsOf(results, 'ptq');
   const cpu = cpus()[0]?.model.trim() ?? 'unknown';
   const done = seeds.slice(0, seconds.get(arms.at(-1)!.name)!.length);
-  const text = `${plan.prompts.length} prompts, ${plan.steps} steps of ${plan.scheduler}, guidance ${plan.guidance}, training seeds ${done.join(', ')}; PSNR to FP32; ${cpu}\n\n${markdownOf(rows)}\n`;
+  const { entries, sampling } = plan;
+  const text = `${entries.length} prompts, ${sampling.numInferenceSteps} steps of ${sampling.scheduler}, guidance ${sampling.guidanceScale}, training seeds ${done.join(', ')}; PSNR to FP32; ${cpu}\n\n${markdownOf(rows)}\n`;
   writeFileSync(
     join(out!, 'results.json'),
     `${JSON.stringify({ cpu, recipe, plan, rows, results })}\n`,
