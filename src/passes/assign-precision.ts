@@ -37,27 +37,37 @@ const STAYS_F32: ReadonlySet<string> = new Set([
  * Stores activations and weights as `dtype`, with casts where an f32 operand or a graph output needs
  * one. Parameters take the dtype of their readers; graph inputs and outputs keep theirs. Casts that
  * are in the graph already are dropped, for this pass decides.
+ *
+ * @param staysF32 nodes that read float32 all the same, such as those of a loss
  */
-export function assignPrecision(dtype: Exclude<DType, 's8' | 'u8' | 's32' | 'f32'>): Pass {
-  return { name: `assign-precision(${dtype})`, run: (graph) => assign(graph, dtype) };
+export function assignPrecision(
+  dtype: Exclude<DType, 's8' | 'u8' | 's32' | 'f32'>,
+  staysF32: (node: Node) => boolean = () => false,
+): Pass {
+  const wanted: Wanted = (node, operand) =>
+    staysF32(node) ? 'f32' : wantedDType(node, operand, dtype);
+  return { name: `assign-precision(${dtype})`, run: (graph) => assign(graph, dtype, wanted) };
 }
 
-function assign(graph: Graph, dtype: DType): Graph {
+/** What an operand of a floating type is read as. */
+type Wanted = (node: Node, operand: string) => DType;
+
+function assign(graph: Graph, dtype: DType, wanted: Wanted): Graph {
   const b = new GraphBuilder(graph.name);
   const mapped = new Map<Value, Value>();
   for (const [name, value] of Object.entries(graph.inputs)) {
     mapped.set(value, b.input(name, value.dtype, value.shape, value.quantization));
   }
-  const inDType = parametersReadAs(graph, dtype);
+  const inDType = parametersReadAs(graph, dtype, wanted);
   for (const [path, value] of graph.parameters) {
     mapped.set(value, b.parameter(path, value.shape, inDType.has(value) ? dtype : value.dtype));
   }
   const stored = new Map<string, Value>();
-  const read = (value: Value, wanted: DType): Value => {
+  const read = (value: Value, target: DType): Value => {
     const source = mapped.get(value)!;
     if (!isFloating(source.dtype)) return source;
-    const key = `${source.id} ${wanted}`;
-    const result = stored.get(key) ?? cast(b, source, wanted);
+    const key = `${source.id} ${target}`;
+    const result = stored.get(key) ?? cast(b, source, target);
     stored.set(key, result);
     return result;
   };
@@ -69,7 +79,7 @@ function assign(graph: Graph, dtype: DType): Graph {
     const outputs = b.withScope(node.scope, () => {
       const inputs = Object.entries(node.inputs).map(([name, value]) => [
         name,
-        read(value, wantedDType(node, name, dtype)),
+        read(value, wanted(node, name)),
       ]);
       return b.applyAny(node.op, Object.fromEntries(inputs), node.attributes);
     });
@@ -94,12 +104,12 @@ function roundsWeights(node: Node): boolean {
 }
 
 /** Parameters that every reader wants as `dtype`; one read both ways stays as it is, beside a cast. */
-function parametersReadAs(graph: Graph, dtype: DType): ReadonlySet<Value> {
+function parametersReadAs(graph: Graph, dtype: DType, wanted: Wanted): ReadonlySet<Value> {
   const floating = [...graph.parameters.values()].filter((value) => isFloating(value.dtype));
   const result = new Set<Value>(floating);
   for (const node of graph.nodes) {
     for (const [operand, value] of Object.entries(node.inputs)) {
-      if (wantedDType(node, operand, dtype) !== dtype) result.delete(value);
+      if (wanted(node, operand) !== dtype) result.delete(value);
     }
   }
   for (const value of Object.values(graph.outputs)) result.delete(value);

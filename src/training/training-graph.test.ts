@@ -64,3 +64,18 @@ test('gradients are those of the weighted loss', async () => {
   const plain = (await step(1)).outputs[gradientName(PARAMETER)].data;
   assert.ok(relativeError(plain, gradient) > 0.01);
 });
+
+test('in bf16, answers are compared in float32', () => {
+  const options = { withRespectTo: [PARAMETER], distillation: 1, weighted: true } as const;
+  const graph = trainingGraph(network, { ...options, precision: 'bf16' });
+  const ofLoss = graph.nodes.filter(({ scope, op }) => scope === 'loss' && op !== 'cast');
+  assert.ok(ofLoss.length > 10);
+  for (const { op, inputs } of ofLoss) {
+    assert.ok(
+      Object.values(inputs).every(({ dtype }) => dtype === 'f32'),
+      op,
+    );
+  }
+  const products = graph.nodes.filter(({ op }) => op === 'conv2d');
+  assert.ok(products.some(({ inputs }) => inputs.x.dtype === 'bf16'));
+});

@@ -1,5 +1,5 @@
 import { BookendError } from '../core/errors.ts';
-import type { Graph } from '../ir/graph.ts';
+import type { Graph, Node } from '../ir/graph.ts';
 import { assignPrecision } from '../passes/assign-precision.ts';
 import { checkpoint, isProduct } from '../passes/checkpoint.ts';
 import { commonSubexpressions } from '../passes/common-subexpressions.ts';
@@ -52,12 +52,22 @@ export function trainingGraph(network: Graph, options: TrainingGraphOptions): Gr
   const differentiated = differentiate(withLoss(network, options), { loss: 'loss', withRespectTo });
   return runPasses(differentiated, [
     commonSubexpressions,
-    ...(precision === 'f32' ? [] : [assignPrecision(precision)]),
+    ...(precision === 'f32' ? [] : [assignPrecision(precision, isOfLoss)]),
     ...(recomputation === 'nothing'
       ? []
       : [{ name: 'checkpoint', run: (graph: Graph) => checkpoint(graph, { keeps }) }]),
     deadCode,
   ]);
+}
+
+const LOSS_SCOPE = 'loss';
+
+/**
+ * The student's answer differs from the teacher's by little: rounded to bf16, the difference would be
+ * mostly rounding.
+ */
+function isOfLoss({ scope }: Node): boolean {
+  return scope === LOSS_SCOPE;
 }
 
 function withLoss(network: Graph, { distillation, weighted }: TrainingGraphOptions): Graph {
@@ -70,13 +80,15 @@ function withLoss(network: Graph, { distillation, weighted }: TrainingGraphOptio
     );
   }
   const like = (name: string) => b.input(name, 'f32', sample.shape);
-  const { loss, targetLoss, teacherLoss } = distillationLoss(b, {
+  const parts = {
     student: map(sample),
     ...(distillation !== Number.POSITIVE_INFINITY && { target: like(TARGET) }),
     ...(distillation !== 0 && { teacher: like(TEACHER) }),
     distillation,
     ...(weighted && { sampleWeights: b.input(SAMPLE_WEIGHTS, 'f32', sample.shape.slice(0, 1)) }),
-  });
+  };
+  const losses = b.withScope(LOSS_SCOPE, () => distillationLoss(b, parts));
+  const { loss, targetLoss, teacherLoss } = losses;
   for (const [name, value] of Object.entries(others)) b.output(name, map(value));
   b.output('loss', loss);
   if (targetLoss && teacherLoss) {
