@@ -178,8 +178,8 @@ export interface UnaryFields {
 
 /** Groups of elements that share a scale and a zero point, and the codes that there are. */
 export interface FakeQuantizeFields {
-  /** The rounded numbers, or the gradient of x or of the scale. */
-  result: 'value' | 'gradient' | 'scaleGradient';
+  /** The rounded numbers, or the gradient of x, of the scale, or both. */
+  result: 'value' | 'gradient' | 'scaleGradient' | 'gradients';
   groups: number;
   /** Elements of a group. */
   count: number;
@@ -187,8 +187,12 @@ export interface FakeQuantizeFields {
   highest: number;
   gradientScale: number;
   hasZero: boolean;
-  /** Of x and its gradient. */
-  type: DType;
+  /** Of x. */
+  input: DType;
+  /** Of the gradient that comes in. */
+  gradientType: DType;
+  /** Of the rounded numbers, or of the gradient of x. */
+  output: DType;
 }
 
 export interface BinaryFields {

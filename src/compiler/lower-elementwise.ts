@@ -4,6 +4,7 @@ import type { NodeOf } from '../ir/op-table.ts';
 import { broadcastStrides } from '../ir/ops/binary.ts';
 import { collapseAxes } from './axes.ts';
 import type { InstructionFields, UnaryKind } from './instructions.ts';
+import { isLeftToGradients } from './lower-fake-quantize.ts';
 import { castFields, type Lowering } from './lowering.ts';
 
 type UnaryNode = NodeOf<Exclude<UnaryKind, 'affine'>>;
@@ -46,6 +47,7 @@ export function lowerAffine(node: NodeOf<'affine'>, lowering: Lowering): void {
 export function lowerCast(node: NodeOf<'cast'>, lowering: Lowering): void {
   const { x } = node.inputs;
   const [output] = node.outputs;
+  if (lowering.isPlaced(output) || isLeftToGradients(node, lowering)) return;
   const place = lowering.place(x);
   if (x.dtype === output.dtype) {
     lowering.alias(output, place);

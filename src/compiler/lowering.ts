@@ -67,10 +67,19 @@ export class Lowering {
     return this.#arrays.get(name);
   }
 
+  /** The nodes that read `value`, and 'output' if it is one. */
+  readers(value: Value): ReadonlySet<Node | 'output'> {
+    return this.#readers.get(value) ?? new Set();
+  }
+
+  /** Whether it is known where `value` lies. */
+  isPlaced(value: Value): boolean {
+    return this.#places.has(value);
+  }
+
   /** Whether nodes of `op`, and nothing else, read `value`. */
   isReadOnlyBy(value: Value, op: 'attention'): boolean {
-    const readers = [...(this.#readers.get(value) ?? [])];
-    return readers.every((reader) => reader !== 'output' && isOp(reader, op));
+    return [...this.readers(value)].every((reader) => reader !== 'output' && isOp(reader, op));
   }
 
   /**

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { compile } from '../../src/compiler/compile.ts';
 import { f32, floats } from '../../src/core/tensor.ts';
+import { cast } from '../../src/ir/ops/cast.ts';
 import { fakeQuantize } from '../../src/ir/ops/fake-quantize.ts';
 import { fakeQuantizeGradient } from '../../src/ir/ops/fake-quantize-gradient.ts';
 import { fakeQuantizeScaleGradient } from '../../src/ir/ops/fake-quantize-scale-gradient.ts';
@@ -90,6 +92,58 @@ for (const [name, problem] of Object.entries(CASES)) {
     },
   });
 }
+
+// What training in bf16 has around weights: rounded numbers are read as bf16, gradients come as bf16.
+for (const [name, problem] of Object.entries(CASES)) {
+  const { shape, zero } = problem;
+  const range = zero ? U8 : S8;
+  const common = { op: 'fakeQuantize', dtypes: ['f32'], flops: 0 } as const;
+  testProblem({
+    ...common,
+    name: `values in bf16, ${name}`,
+    make: () =>
+      makeTrial(
+        (t) => cast(t.b, fakeQuantize(t.b, operands(problem, 'f32', t), range), 'bf16'),
+        (y) => rounding('bf16', y),
+      ),
+  });
+  for (const result of ['x', 'scale'] as const) {
+    testProblem({
+      ...common,
+      name: `gradients of x and scale at once, ${result}, ${name}`,
+      make: () => {
+        const incoming = noiseTensor(5, 'bf16', shape);
+        const total = floats(incoming).reduce((sum, value) => sum + 255 * Math.abs(value), 0);
+        return makeTrial(
+          (t) => {
+            const gradient = cast(t.b, t.input('gradient', incoming), 'f32');
+            const inputs = { ...operands(problem, 'f32', t), gradient };
+            const ofX = fakeQuantizeGradient(t.b, inputs, range);
+            const ofScale = fakeQuantizeScaleGradient(t.b, inputs, { ...range, gradientScale: 1 });
+            t.b.output('other', result === 'x' ? ofScale : ofX);
+            return result === 'x' ? ofX : ofScale;
+          },
+          (y) => (result === 'x' ? 0 : 34 * EPS32 * total + 2 * rounding('f32', y)),
+        );
+      },
+    });
+  }
+}
+
+test('casts around fake quantization, and its two gradients, take one pass each', () => {
+  const t = new TrialBuilder();
+  const { x, scale } = operands(CASES['a few numbers'], 'f32', t);
+  t.b.output('y', cast(t.b, fakeQuantize(t.b, { x, scale }, S8), 'bf16'));
+  const gradient = cast(t.b, t.b.input('gradient', 'bf16', [3]), 'f32');
+  const inputs = { x, scale, gradient };
+  t.b.output('ofX', fakeQuantizeGradient(t.b, inputs, S8));
+  t.b.output('ofScale', fakeQuantizeScaleGradient(t.b, inputs, { ...S8, gradientScale: 1 }));
+  const { instructions } = compile(t.b.finish(), { passes: [] });
+  assert.deepEqual(
+    instructions.flatMap(({ op, fields }) => ['result' in fields ? fields.result : op]),
+    ['value', 'gradients'],
+  );
+});
 
 test('infinities and huge numbers become the last codes, and NaN stays NaN', async () => {
   const x = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1e30, -1e30, 0.25];

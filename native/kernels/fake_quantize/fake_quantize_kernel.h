@@ -11,32 +11,37 @@ template <class F>
 class FakeQuantize {
  public:
   static const char* refuse(const FakeQuantizeProblem& problem) {
-    return is_f32_or_bf16(problem.type) ? nullptr : "x is not f32 or bf16";
+    const bool known = is_f32_or_bf16(problem.input) && is_f32_or_bf16(problem.gradient) &&
+                       is_f32_or_bf16(problem.output);
+    return known ? nullptr : "an operand is not f32 or bf16";
   }
 
   // Of every piece of every group, the sum that the gradient of the scale is made of.
   static std::size_t scratch_bytes(const FakeQuantizeProblem& problem, int) {
-    if (problem.result != FakeQuantizeResult::scale_gradient) return 0;
+    if (!problem.of_scale()) return 0;
     return static_cast<std::size_t>(problem.groups * pieces(problem)) * sizeof(double);
   }
 
   static void run(const FakeQuantizeProblem& problem, const FakeQuantizeOperands& operands,
                   const RunContext& context) {
-    with_type(problem.type, [&](auto* type) {
-      using T = std::remove_pointer_t<decltype(type)>;
+    double* sums = reinterpret_cast<double*>(context.scratch);
+    for_pieces(problem, context, [&](const Piece& piece) {
+      const Codes codes(problem, operands, piece.group);
       switch (problem.result) {
         case FakeQuantizeResult::value:
-          return for_pieces(problem, context, [&](const Piece& piece) {
-            values<T>(Codes(problem, operands, piece.group), operands, piece);
-          });
+          return values(problem, codes, operands, piece);
         case FakeQuantizeResult::gradient:
-          return for_pieces(problem, context, [&](const Piece& piece) {
-            gradients<T>(Codes(problem, operands, piece.group), operands, piece);
-          });
+          differentiate<true, false>(problem, codes, operands, piece);
+          return;
         case FakeQuantizeResult::scale_gradient:
-          return scale_gradients<T>(problem, operands, context);
+          sums[piece.index] = differentiate<false, true>(problem, codes, operands, piece);
+          return;
+        case FakeQuantizeResult::gradients:
+          sums[piece.index] = differentiate<true, true>(problem, codes, operands, piece);
+          return;
       }
     });
+    if (problem.of_scale()) add_sums(problem, sums, operands.scale_gradient);
   }
 
  private:
@@ -88,65 +93,51 @@ class FakeQuantize {
     });
   }
 
-  template <class T>
-  static void values(const Codes& codes, const FakeQuantizeOperands& operands,
-                     const Piece& piece) {
-    const T* x = static_cast<const T*>(operands.x) + piece.begin;
-    T* out = static_cast<T*>(operands.out) + piece.begin;
+  static void values(const FakeQuantizeProblem& problem, const Codes& codes,
+                     const FakeQuantizeOperands& operands, const Piece& piece) {
     for_lanes<F>(piece.count, [&](std::int64_t i, const auto& lanes) {
-      const Vector steps = F::div(lanes.load(x + i), codes.scale);
-      lanes.store(out + i, F::mul(F::round(codes.held(steps)), codes.scale));
+      const Vector x = load_as<F>(problem.input, operands.x, piece.begin + i, lanes);
+      const Vector rounded = F::round(codes.held(F::div(x, codes.scale)));
+      store_as<F>(problem.output, operands.out, piece.begin + i, F::mul(rounded, codes.scale),
+                  lanes);
     });
   }
 
-  template <class T>
-  static void gradients(const Codes& codes, const FakeQuantizeOperands& operands,
-                        const Piece& piece) {
-    const T* x = static_cast<const T*>(operands.x) + piece.begin;
-    const T* gradient = static_cast<const T*>(operands.gradient) + piece.begin;
-    T* out = static_cast<T*>(operands.out) + piece.begin;
-    for_lanes<F>(piece.count, [&](std::int64_t i, const auto& lanes) {
-      const Vector steps = F::div(lanes.load(x + i), codes.scale);
-      lanes.store(out + i, codes.where(steps, lanes.load(gradient + i), F::zero()));
-    });
-  }
-
-  // Lanes are added up over short runs only, and these in double.
-  template <class T>
-  static double slope(const Codes& codes, const FakeQuantizeOperands& operands,
-                      const Piece& piece) {
+  // The gradient of x, and what a piece adds to that of the scale: lanes are added up over short
+  // runs only, and these in double.
+  template <bool of_x, bool of_scale>
+  static double differentiate(const FakeQuantizeProblem& problem, const Codes& codes,
+                              const FakeQuantizeOperands& operands, const Piece& piece) {
     constexpr std::int64_t kRun = 32 * F::width;
-    const T* x = static_cast<const T*>(operands.x) + piece.begin;
-    const T* gradient = static_cast<const T*>(operands.gradient) + piece.begin;
     double total = 0;
     for (std::int64_t begin = 0; begin < piece.count; begin += kRun) {
-      const std::int64_t left = piece.count - begin;
+      const std::int64_t left = piece.count - begin, first = piece.begin + begin;
       Vector sum = F::zero();
       for_lanes<F>(left < kRun ? left : kRun, [&](std::int64_t i, const auto& lanes) {
-        const Vector steps = F::div(lanes.load(x + begin + i), codes.scale);
-        const Vector rounded = F::round(codes.held(steps));
-        const Vector factor = F::sub(rounded, codes.where(steps, steps, F::zero()));
-        const Vector term = F::mul(lanes.load(gradient + begin + i), factor);
-        sum = F::add(sum, lanes.keep(term, F::zero()));
+        const Vector x = load_as<F>(problem.input, operands.x, first + i, lanes);
+        const Vector gradient = load_as<F>(problem.gradient, operands.gradient, first + i, lanes);
+        const Vector steps = F::div(x, codes.scale);
+        if constexpr (of_x) {
+          store_as<F>(problem.output, operands.out, first + i,
+                      codes.where(steps, gradient, F::zero()), lanes);
+        }
+        if constexpr (of_scale) {
+          const Vector rounded = F::round(codes.held(steps));
+          const Vector factor = F::sub(rounded, codes.where(steps, steps, F::zero()));
+          sum = F::add(sum, lanes.keep(F::mul(gradient, factor), F::zero()));
+        }
       });
-      total += static_cast<double>(F::reduce_add(sum));
+      if constexpr (of_scale) total += static_cast<double>(F::reduce_add(sum));
     }
     return total;
   }
 
-  template <class T>
-  static void scale_gradients(const FakeQuantizeProblem& problem,
-                              const FakeQuantizeOperands& operands, const RunContext& context) {
-    double* sums = reinterpret_cast<double*>(context.scratch);
-    for_pieces(problem, context, [&](const Piece& piece) {
-      sums[piece.index] = slope<T>(Codes(problem, operands, piece.group), operands, piece);
-    });
+  static void add_sums(const FakeQuantizeProblem& problem, const double* sums, float* out) {
     const std::int64_t per_group = pieces(problem);
     for (std::int64_t group = 0; group < problem.groups; ++group) {
       double total = 0;
       for (std::int64_t i = 0; i < per_group; ++i) total += sums[group * per_group + i];
-      static_cast<float*>(operands.out)[group] =
-          static_cast<float>(total * static_cast<double>(problem.gradient_scale));
+      out[group] = static_cast<float>(total * static_cast<double>(problem.gradient_scale));
     }
   }
 };
