@@ -3,7 +3,7 @@
  * and compares what it has made with an uninterrupted run: every file byte for byte, and every loss in
  * the log. Runs both commands on the embedded model; a few minutes each.
  *
- *   npm run verify:resume -- [--kills 20] [--steps 12] [--only quantize,data-free,train] [--seed 1]
+ *   npm run verify:resume -- [--kills 20] [--steps 12] [--only held,moving,learned,train] [--seed 1]
  */
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -18,7 +18,7 @@ const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '20' },
     steps: { type: 'string', default: '12' },
-    only: { type: 'string', default: 'quantize,data-free,train' },
+    only: { type: 'string', default: 'held,moving,learned,train' },
     seed: { type: 'string', default: '1' },
   },
 });
@@ -34,8 +34,9 @@ const shared = [
 const calibration = ['--samples', '2', '--calibration-steps', '8', '--no-sensitivity'];
 const quantize = ['quantize', 'emoji', '--method', 'qat', ...shared, ...calibration];
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
-  quantize: [...quantize, '--data', data, '--accumulation', '2', '--scales', 'moving'],
-  'data-free': [
+  held: [...quantize, '--data', data],
+  moving: [...quantize, '--data', data, '--accumulation', '2', '--scales', 'moving'],
+  learned: [
     ...quantize,
     '--data-free',
     '--trajectories',
