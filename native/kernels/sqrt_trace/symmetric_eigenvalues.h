@@ -16,15 +16,16 @@ class Tridiagonal {
  public:
   // Doubles that `run` wants beside the panels of products of depth 2 kReductionBlock.
   static constexpr std::int64_t scratch_doubles(std::int64_t n) {
-    return n * (4 * kReductionBlock + 1);
+    return n * (4 * kReductionBlock + 1 + kParts);
   }
 
   // Destroys a [n, n]; fills diagonal [n] and the n - 1 elements beside it.
   static void run(double* a, std::int64_t n, double* diagonal, double* beside, double* scratch,
                   double* panels, ThreadPool& pool) {
     const std::int64_t block = kReductionBlock * n;
-    Tridiagonal self{a,       n,           diagonal, beside, scratch, scratch + n,
-                     panels, pool,        scratch + n + 2 * block};
+    double* vectors = scratch + n;
+    Tridiagonal self{a,       n,      diagonal, beside,           scratch,
+                     vectors, panels, pool,     vectors + 2 * block, vectors + 4 * block};
     for (std::int64_t first = 0; first < n; first += kReductionBlock) {
       const std::int64_t end = first + kReductionBlock < n ? first + kReductionBlock : n;
       self.reduce(first, end);
@@ -33,6 +34,9 @@ class Tridiagonal {
   }
 
  private:
+  static constexpr int kRows = 4;  // that are read at once
+  static constexpr std::int64_t kParts = 8;
+
   // Reflections [first, end): each is 1 - beta v v^T, and takes v w^T + w v^T from the matrix.
   void reduce(std::int64_t first, std::int64_t end) {
     for (std::int64_t k = first; k < end; ++k) {
@@ -73,11 +77,7 @@ class Tridiagonal {
       for (std::int64_t i = at; i < n; ++i) v_of(k - first)[i] = 0;
       return;
     }
-    constexpr std::int64_t kRows = 32;
-    pool.for_each((count + kRows - 1) / kRows, [&](std::int64_t task, int) {
-      const std::int64_t begin = at + task * kRows, end = begin + kRows < n ? begin + kRows : n;
-      for (std::int64_t i = begin; i < end; ++i) w[i] = dot<D>(a + i * n + at, v + at, count);
-    });
+    multiply_symmetric(at, v, w);
     for (std::int64_t l = first; l < k; ++l) {
       const double *other_v = v_of(l - first), *other_w = w_of(l - first);
       const double with_w = dot<D>(other_w + at, v + at, count);
@@ -87,6 +87,58 @@ class Tridiagonal {
     }
     const double half = beta / 2 * beta * dot<D>(w + at, v + at, count);
     for (std::int64_t i = at; i < n; ++i) w[i] = beta * w[i] - half * v[i];
+  }
+
+  // w = a v in rows and columns from `at` on, reading the lower triangle alone: what is left of the
+  // matrix has to come from memory. Parts take blocks of rows in turn, and are added in order.
+  void multiply_symmetric(std::int64_t at, const double* v, double* w) {
+    const std::int64_t count = n - at;
+    pool.for_each(kParts, [&](std::int64_t part, int) {
+      double* sums = parts + part * n;
+      for (std::int64_t i = at; i < n; ++i) sums[i] = 0;
+      for (std::int64_t row = at + part * kRows; row < n; row += kParts * kRows) {
+        if (row + kRows <= n) add_rows(at, row, v, sums);
+        for (std::int64_t i = row; i < row + kRows && i < n; ++i) {
+          // Beside the diagonal, and all of the last few rows.
+          const std::int64_t begin = row + kRows <= n ? row : at;
+          for (std::int64_t j = begin; j < i; ++j) {
+            sums[i] += a[i * n + j] * v[j];
+            sums[j] += a[i * n + j] * v[i];
+          }
+          sums[i] += a[i * n + i] * v[i];
+        }
+      }
+    });
+    for (std::int64_t part = 0; part < kParts; ++part) {
+      add_multiple<D>(1, parts + part * n + at, w + at, count);
+    }
+  }
+
+  // What kRows rows from `row` on have in columns [at, row).
+  void add_rows(std::int64_t at, std::int64_t row, const double* v, double* sums) {
+    using Vector = typename D::Vector;
+    const double* rows[kRows];
+    Vector along[kRows] = {};
+    for (int r = 0; r < kRows; ++r) rows[r] = a + (row + r) * n;
+    std::int64_t j = at;
+    for (; j + D::width <= row; j += D::width) {
+      const Vector x = load_doubles<D>(v + j);
+      Vector across = load_doubles<D>(sums + j);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const Vector element = load_doubles<D>(rows[r] + j);
+        along[r] += element * x;
+        across += element * v[row + r];
+      }
+      store_doubles<D>(sums + j, across);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      for (int lane = 0; lane < D::width; ++lane) sums[row + r] += along[r][lane];
+      for (std::int64_t i = j; i < row; ++i) {
+        sums[row + r] += rows[r][i] * v[i];
+        sums[i] += rows[r][i] * v[row + r];
+      }
+    }
   }
 
   // a -= V W^T + W V^T, both halves of what is left.
@@ -109,12 +161,13 @@ class Tridiagonal {
   double* vectors;  // v of each reflection of a block, then w of each
   double* panels;
   ThreadPool& pool;
-  double* turned;
+  double* turned;   // the vectors, turned around
+  double* parts;    // of a product with the matrix
 
   Tridiagonal(double* a, std::int64_t n, double* diagonal, double* beside, double* row,
-              double* vectors, double* panels, ThreadPool& pool, double* turned)
+              double* vectors, double* panels, ThreadPool& pool, double* turned, double* parts)
       : a(a), n(n), diagonal(diagonal), beside(beside), row(row), vectors(vectors),
-        panels(panels), pool(pool), turned(turned) {}
+        panels(panels), pool(pool), turned(turned), parts(parts) {}
 };
 
 // Makes of a tridiagonal matrix's diagonal [n] its eigenvalues, in no order; destroys `beside`.
