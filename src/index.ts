@@ -1,5 +1,22 @@
 /** Stable Diffusion on CPUs. This is the package's only public entry. */
 export { BookendError, type ErrorCode } from './core/errors.ts';
+export type {
+  ClassifyingExtractor,
+  Description,
+  FeatureExtractor,
+} from './evaluation/feature-extractor.ts';
+export {
+  type FeatureStatistics,
+  featureStatistics,
+  RunningStatistics,
+} from './evaluation/feature-statistics.ts';
+export { type FrechetDistance, frechetDistance } from './evaluation/frechet-distance.ts';
+export { type InceptionScore, inceptionScore } from './evaluation/inception-score.ts';
+export { type KernelDistance, kernelDistance } from './evaluation/kernel-distance.ts';
+export { diversity, meanPairwiseDistance, pairedDistances } from './evaluation/paired-distance.ts';
+export { type PrecisionRecall, precisionRecall } from './evaluation/precision-recall.ts';
+export { psnr } from './evaluation/psnr.ts';
+export { ssim } from './evaluation/ssim.ts';
 export { type ReadImageOptions, readImage, resizeImage } from './io/image.ts';
 export type { Image } from './io/image-data.ts';
 export { encodePng, type PngText, writePng } from './io/png.ts';
@@ -26,12 +43,14 @@ export {
   type SamplingSettings,
 } from './pipelines/evaluation/image-set.ts';
 export { loadExtractor } from './pipelines/evaluation/load-extractor.ts';
+export { loadFidInception } from './pipelines/evaluation/load-inception.ts';
 export {
   type ImageMeasures,
   type MeasureOptions,
   measureImages,
 } from './pipelines/evaluation/measure-images.ts';
 export { ModelSource } from './pipelines/evaluation/model-source.ts';
+export { loadNsfwjsInception } from './pipelines/evaluation/nsfwjs-inception.ts';
 export {
   type SetMetrics,
   type SetMetricsOptions,

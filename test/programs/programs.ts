@@ -3,6 +3,7 @@ import { print } from '../../src/ir/print.ts';
 import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
 import { buildCLIPTextModel } from '../../src/models/clip-text-model.ts';
 import { builtInConfiguration } from '../../src/models/configurations.ts';
+import { buildInceptionV3 } from '../../src/models/inception-v3.ts';
 import { buildUNet2DConditionModel } from '../../src/models/unet-2d-condition.ts';
 import { inferencePasses, runPasses } from '../../src/passes/index.ts';
 import { quantizeLayers } from '../../src/passes/quantize-layers.ts';
@@ -43,6 +44,10 @@ const GRAPHS: Readonly<Record<string, () => Graph>> = {
     }),
   'sd-1.5-text-encoder': () =>
     buildCLIPTextModel(builtInConfiguration('sd-1.5').textEncoder, { batch: 2, tokens: 77 }),
+  'inception-v3-fid': () => {
+    const graph = buildInceptionV3({ lastPool: 'max', classes: 1008 }, 1);
+    return runPasses(graph, inferencePasses('f32'));
+  },
 };
 
 /** File name in this folder to what it must hold. */
