@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import {
   InceptionClassifier,
   InceptionExtractor,
 } from '../../../src/pipelines/evaluation/inception-extractor.ts';
-import { FID_CLASSES, fidNetwork } from '../../../src/pipelines/evaluation/load-inception.ts';
+import {
+  FID_CLASSES,
+  fidNetwork,
+  loadFidInception,
+} from '../../../src/pipelines/evaluation/load-inception.ts';
 import { fidCases, hashedFidWeights } from './fid-fixture.ts';
 
 /** Features have a deviation of 1 to 2. */
@@ -80,6 +87,17 @@ describe("Inception-V3 with pytorch-fid's weights, hashed", () => {
 });
 
 describe('weights of another network', () => {
+  it('are refused as a pickle, with the command that converts it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bookend-fid-'));
+    const path = join(folder, 'pt_inception-2015-12-05-6726825d.pth');
+    writeFileSync(path, 'PK');
+    await assert.rejects(loadFidInception(path), {
+      code: 'unsupported',
+      message: /save_file.*pt_inception-2015-12-05-6726825d\.safetensors/,
+    });
+    rmSync(folder, { recursive: true });
+  });
+
   it('are refused by name', () => {
     const whole = hashedFidWeights();
     const lacking = {
