@@ -15,7 +15,6 @@ export interface Recipe {
   readonly warmupSteps: number;
   readonly emaDecay: number | null;
   readonly conditioningDropout: number;
-  /** `held`: of activations, as calibration left them; of weights likewise. */
   readonly scales: 'held' | 'moving' | 'learned';
   /** Of calibration and trajectories, as the images are made. */
   readonly guidance: number;
@@ -96,7 +95,7 @@ export async function trainArm(
     data: dataOf(arm, recipe, places),
     distillation: arm.distillation,
     timesteps: arm.timesteps,
-    scales: recipe.scales === 'held' ? { kind: 'moving', freezeStep: 0 } : { kind: recipe.scales },
+    scales: { kind: recipe.scales },
     training: {
       ...{ steps: recipe.steps, batchSize: recipe.batchSize, learningRate: recipe.learningRate },
       ...{ rateSchedule: recipe.rateSchedule, warmupSteps: recipe.warmupSteps },
