@@ -32,7 +32,7 @@ const EMOJI = join(import.meta.dirname, '../../../models/emoji/unet');
 
 /**
  * `emoji`: the embedded model's U-Net, 15 M parameters. `sd-half`: that of Stable Diffusion 1.x with
- * half of the channels and without its innermost level, random weights, 87 M parameters.
+ * half of the channels and without its innermost level, random weights, 114 M parameters.
  */
 export function network(
   name: NetworkName,
