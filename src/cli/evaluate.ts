@@ -1,18 +1,21 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { writeAtomically } from '../io/atomic-write.ts';
+import { asIoError } from '../io/io-error.ts';
 import type { Evaluation } from '../pipelines/evaluation/evaluation.ts';
 import {
   type DrawnImage,
   drawImageSet,
   type ImageSetPlan,
 } from '../pipelines/evaluation/image-set.ts';
+import { requirePairs } from '../pipelines/evaluation/measure-images.ts';
 import { ModelSource } from '../pipelines/evaluation/model-source.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
 import { addEvaluateOptions, type EvaluateOptions, imageSetPlan } from './evaluate-options.ts';
 import { formatMetrics, metricTiles } from './evaluation-metrics.ts';
 import { writeEvaluationReport } from './evaluation-report.ts';
-import { type Judges, measure, openJudges } from './evaluation-run.ts';
+import { type Judges, measure, openJudges, openReference } from './evaluation-run.ts';
 import { loadOptions } from './generate-options.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
@@ -56,9 +59,12 @@ async function evaluate(
   let judges: Judges | undefined;
   try {
     // Before the long work, which would be in vain without them.
+    if (paired !== undefined) await requirePairs(plan, paired);
     judges = await openJudges(options);
+    await makeFolder(out);
+    const compared = await openReference(judges, options, interrupt.signal);
     const drawn = await draw(source, join(out, 'images'), plan, interrupt.signal);
-    const evaluation = await measure(drawn, judges, options, interrupt.signal);
+    const evaluation = await measure(drawn, judges, compared, options, interrupt.signal);
     const title = `${source.name}: ${schedulesOf(drawn).join(' or ')}`;
     const settings = settingsOf(reference, plan, options, evaluation);
     const metrics = metricTiles(evaluation);
@@ -72,6 +78,12 @@ async function evaluate(
     await judges?.extractor?.dispose();
     await source.dispose();
   }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error) => {
+    throw asIoError('write', path, error);
+  });
 }
 
 async function draw(

@@ -18,11 +18,11 @@ import {
   measureImages,
   pairedPath,
 } from '../pipelines/evaluation/measure-images.ts';
-import { type SetMetrics, setMetrics } from '../pipelines/evaluation/set-metrics.ts';
+import { setMetrics } from '../pipelines/evaluation/set-metrics.ts';
 import type { EvaluateOptions } from './evaluate-options.ts';
 import { createProgress, type Progress } from './progress.ts';
 
-/** The networks that say how good an image is, as far as they are asked for. */
+/** What says how good an image is, as far as it is asked for. */
 export interface Judges {
   readonly clip?: ClipModel;
   readonly extractor?: FeatureExtractor;
@@ -42,14 +42,38 @@ export async function openJudges(options: EvaluateOptions): Promise<Judges> {
   }
 }
 
+/**
+ * The features to compare with; those of a folder's images are stored for the next time. Undefined where no reference is asked for.
+ */
+export async function openReference(
+  { extractor }: Judges,
+  { out, reference }: EvaluateOptions,
+  signal: AbortSignal,
+): Promise<ImageFeatures | undefined> {
+  if (!extractor || reference === undefined) return undefined;
+  let progress: Progress | undefined;
+  const onImage: FeatureOptions['onImage'] = (done, total, seconds) => {
+    progress ??= createProgress('Features of the reference', total, 'image');
+    progress.update(done, seconds);
+  };
+  const features = await referenceFeatures(extractor, reference, { onImage, signal }).finally(() =>
+    progress?.finish(),
+  );
+  if (await isFolder(reference)) {
+    await writeFeatures(join(out, 'reference.safetensors'), features);
+  }
+  return features;
+}
+
 /** Takes every measure that the options ask for, and stores the features. */
 export async function measure(
   drawn: readonly DrawnImage[],
   { clip, extractor }: Judges,
+  reference: ImageFeatures | undefined,
   options: EvaluateOptions,
   signal: AbortSignal,
 ): Promise<Evaluation> {
-  const { paired } = options;
+  const { paired, imagesPerPrompt, threads } = options;
   let measures: ImageMeasures[] = drawn.map(() => ({}));
   if (clip || paired !== undefined) {
     measures = await withProgress('Measuring', drawn.length, (onImage) =>
@@ -72,26 +96,8 @@ export async function measure(
     const distances = pairedDistances(features, await ofImages('Features of pairs', pairs));
     measures = measures.map((one, i) => ({ ...one, featureDistance: distances[i] }));
   }
-  return evaluationOf(drawn, measures, await ofSet(features, extractor, options, signal));
-}
-
-async function ofSet(
-  features: ImageFeatures,
-  extractor: FeatureExtractor,
-  { out, reference, imagesPerPrompt, threads }: EvaluateOptions,
-  signal: AbortSignal,
-): Promise<SetMetrics> {
-  if (reference === undefined) return setMetrics(features, { imagesPerPrompt, threads });
-  let progress: Progress | undefined;
-  const onImage: FeatureOptions['onImage'] = (done, total, seconds) => {
-    progress ??= createProgress('Features of the reference', total, 'image');
-    progress.update(done, seconds);
-  };
-  const other = await referenceFeatures(extractor, reference, { onImage, signal }).finally(() =>
-    progress?.finish(),
-  );
-  if (await isFolder(reference)) await writeFeatures(join(out, 'reference.safetensors'), other);
-  return setMetrics(features, { reference: other, imagesPerPrompt, threads });
+  const ofSet = await setMetrics(features, { reference, imagesPerPrompt, threads });
+  return evaluationOf(drawn, measures, ofSet);
 }
 
 async function withProgress<T>(

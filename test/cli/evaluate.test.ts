@@ -82,6 +82,7 @@ test('evaluate says what is wrong before it draws', async () => {
   const cases = [
     { args: ['evaluate', model, '--out', out], status: 2, message: /--prompts, or --count/ },
     { args: evaluate(out, '--reference', out), status: 2, message: /--extractor/ },
+    { args: evaluate(out, '--paired', scratch), status: 1, message: /no .*00000\.png/ },
     { args: evaluate(out, '--clip', model), status: 1, message: /config\.json/ },
     { args: evaluate(out, '--precision', 'int8'), status: 2, message: /quantize/ },
     { args: ['evaluate', model, '--count', '2', '--out', out], status: 2, message: /from text/ },

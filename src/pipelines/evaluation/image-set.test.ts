@@ -8,7 +8,7 @@ import { readImage } from '../../io/image.ts';
 import { writePng } from '../../io/png.ts';
 import { readPngText } from '../../io/png-text.ts';
 import { drawImageSet, type ImageSetPlan } from './image-set.ts';
-import { measureImages } from './measure-images.ts';
+import { measureImages, requirePairs } from './measure-images.ts';
 import { ModelSource } from './model-source.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-image-set-'));
@@ -107,6 +107,8 @@ test('pairs are compared by prompt and seed', async () => {
   assert.ok(psnrs.every(({ psnr, ssim }) => psnr! > 0 && psnr! < 60 && ssim! < 1));
   const [first] = await drawImageSet(source, join(scratch, 'seed'), { ...plan, seed: 41 });
   await assert.rejects(measureImages([first], { paired }), invalid(/seed 40 .*seed 41/));
+  await requirePairs(plan, paired);
+  await assert.rejects(requirePairs({ ...plan, seed: 41 }, paired), invalid(/seed 40 .*seed 41/));
   await assert.rejects(measureImages(drawn, { paired: scratch }), { code: 'not-found' });
 });
 

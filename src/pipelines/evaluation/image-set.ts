@@ -136,7 +136,8 @@ async function prepareFolder(folder: string): Promise<void> {
   }
 }
 
-function seedOf({ entries, seed }: ImageSetPlan, index: number): number {
+/** The seed of image `index` of a plan. */
+export function seedOf({ entries, seed }: ImageSetPlan, index: number): number {
   return entries[index].seed ?? seed + index;
 }
 

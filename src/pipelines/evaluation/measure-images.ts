@@ -6,7 +6,7 @@ import { readImage } from '../../io/image.ts';
 import type { Image } from '../../io/image-data.ts';
 import type { ClipModel } from './clip-model.ts';
 import { readRecord } from './image-record.ts';
-import type { DrawnImage } from './image-set.ts';
+import { type DrawnImage, type ImageSetPlan, seedOf, setImagePath } from './image-set.ts';
 
 /** What an image is worth by itself, and beside another one of its prompt and seed. */
 export interface ImageMeasures {
@@ -84,19 +84,36 @@ function likeness(image: Image, pair: Image): ImageMeasures {
 
 async function readPair(drawn: DrawnImage, folder: string): Promise<Image> {
   const path = pairedPath(drawn, folder);
+  await requirePair(path, drawn);
+  return readImage(path);
+}
+
+/**
+ * Looks at the pairs of all images of a plan, before the images are drawn.
+ *
+ * @throws BookendError `not-found`, `invalid-image`; `invalid-argument` for other prompts or seeds
+ */
+export async function requirePairs(plan: ImageSetPlan, folder: string): Promise<void> {
+  for (const [i, { prompt = '' }] of plan.entries.entries()) {
+    await requirePair(setImagePath(folder, i), { prompt, seed: seedOf(plan, i) });
+  }
+}
+
+async function requirePair(
+  path: string,
+  wanted: Pick<DrawnImage, 'prompt' | 'seed'>,
+): Promise<void> {
   const record = await readRecord(path);
   if (!record) {
     throw new BookendError(
       'not-found',
-      `There is no ${path} to compare ${drawn.path} with; draw the images of that folder with the same prompts first.`,
+      `There is no ${path} to compare with; draw the images of that folder with the same prompts first.`,
     );
   }
   const { prompt = '', seed } = record.settings;
-  if (prompt !== drawn.prompt || seed !== drawn.seed) {
-    throw new BookendError(
-      'invalid-argument',
-      `${path} shows ${JSON.stringify(prompt)?.slice(0, 120)} with seed ${seed} and ${drawn.path} ${JSON.stringify(drawn.prompt).slice(0, 120)} with seed ${drawn.seed}; compare sets of the same prompts and seeds.`,
-    );
-  }
-  return readImage(path);
+  if (prompt === wanted.prompt && seed === wanted.seed) return;
+  throw new BookendError(
+    'invalid-argument',
+    `${path} shows ${JSON.stringify(prompt).slice(0, 120)} with seed ${seed} and would be compared with ${JSON.stringify(wanted.prompt).slice(0, 120)} with seed ${wanted.seed}; compare sets of the same prompts and seeds.`,
+  );
 }
