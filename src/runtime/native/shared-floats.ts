@@ -62,8 +62,13 @@ interface Span {
 
 /** @throws BookendError `invalid-argument` where an array of `written` overlaps any other one */
 export function requireApart(written: ArrayGroups, read: ArrayGroups): void {
-  const all = [...spansOf(written, true), ...spansOf(read, false)];
-  for (const spans of Map.groupBy(all, ({ buffer }) => buffer).values()) {
+  const byBuffer = new Map<WeightBuffer, Span[]>();
+  for (const { buffer, ...span } of [...spansOf(written, true), ...spansOf(read, false)]) {
+    const spans = byBuffer.get(buffer) ?? [];
+    spans.push(span);
+    byBuffer.set(buffer, spans);
+  }
+  for (const spans of byBuffer.values()) {
     let furthest: Span | undefined;
     let furthestWritten: Span | undefined;
     for (const span of spans.sort((a, b) => a.begin - b.begin)) {
