@@ -62,7 +62,7 @@ interface Span {
 
 /** @throws BookendError `invalid-argument` where an array of `written` overlaps any other one */
 export function requireApart(written: ArrayGroups, read: ArrayGroups): void {
-  const byBuffer = new Map<WeightBuffer, Span[]>();
+  const byBuffer = new Map<ArrayBufferLike, Span[]>();
   for (const { buffer, ...span } of [...spansOf(written, true), ...spansOf(read, false)]) {
     const spans = byBuffer.get(buffer) ?? [];
     spans.push(span);
