@@ -11,8 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { RandomStream } from '../src/training/random-stream.ts';
-import { writeImages } from '../test/cli/images.ts';
 import { type Outcome, runBookend } from '../test/cli/run-bookend.ts';
+import { writeTrainingImages } from '../test/support/training-images.ts';
 
 const { values } = parseArgs({
   options: {
@@ -131,7 +131,7 @@ function lastLine({ stderr }: Outcome): string {
 }
 
 try {
-  await writeImages(data, 64);
+  await writeTrainingImages(data, 3, 64);
   let sound = true;
   for (const name of values.only.split(',')) {
     sound = (await verify(name, Number(values.kills))) && sound;

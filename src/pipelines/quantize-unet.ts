@@ -29,7 +29,7 @@ import { type LoadedModel, type LoadOptions, loadModel } from './load.ts';
 import { type ModelParts, openModelParts } from './model-parts.ts';
 import { stepGraph } from './quantized-unet.ts';
 import { requireNumber, requireWhole } from './request.ts';
-import { weightsOf } from './weights.ts';
+import { weightFiles, weightsOf } from './weights.ts';
 
 /** What quantization is doing; `seconds` is the time of the one that just ended. */
 export interface QuantizationProgress {
@@ -105,8 +105,7 @@ export async function openForQuantization(
   };
   try {
     const source = await parts.weights('unet');
-    const files = new Set([...source.names()].map((name) => source.locate(name).path));
-    const weightsHash = await hashFiles([...files].sort());
+    const weightsHash = await hashFiles(weightFiles(source));
     return { model, parts, source, weightsHash, releaseNetworks, close };
   } catch (error) {
     await close();

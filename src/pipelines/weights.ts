@@ -10,6 +10,11 @@ const MAPPABLE: Partial<Record<StoredDType, DType>> = {
   I8: 's8',
 };
 
+/** The files that a checkpoint's tensors lie in, each once, sorted: what to hash to know them again. */
+export function weightFiles(source: TensorSource): string[] {
+  return [...new Set([...source.names()].map((name) => source.locate(name).path))].sort();
+}
+
 /** A checkpoint's tensors as a backend wants them: types it can map, others read first. */
 export function weightsOf(source: TensorSource): WeightSource {
   return {

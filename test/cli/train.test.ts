@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { writeTinyModel } from '../golden/pipelines/tiny-models.ts';
-import { writeImages } from './images.ts';
+import { writeTrainingImages } from '../support/training-images.ts';
 import { runBookend } from './run-bookend.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-train-'));
 const model = await writeTinyModel('sd', join(scratch, 'sd'));
-const data = await writeImages(join(scratch, 'images'), 32);
+const data = await writeTrainingImages(join(scratch, 'images'));
 const cache = join(scratch, 'cache');
 after(() => rmSync(scratch, { recursive: true, force: true }));
 

@@ -4,6 +4,7 @@ import type { WeightedComponent } from '../../io/key-aliases.ts';
 import { type LoadedModel, type LoadOptions, loadModel } from '../load.ts';
 import { type ModelParts, openModelParts } from '../model-parts.ts';
 import type { PrecisionOptions } from '../request.ts';
+import { weightFiles } from '../weights.ts';
 
 /** A model that is loaded when the first image must be drawn, which may be never. */
 export class ModelSource {
@@ -57,7 +58,7 @@ async function hashParts(parts: ModelParts): Promise<string> {
   const configs: unknown[] = [await parts.schedulerConfig()];
   for (const component of present) {
     const source = await parts.weights(component);
-    for (const name of source.names()) files.add(source.locate(name).path);
+    for (const file of weightFiles(source)) files.add(file);
     configs.push(component, await parts.config(component));
   }
   const quantization = await parts.quantization();

@@ -3,6 +3,7 @@ import type { WeightedComponent } from '../../io/key-aliases.ts';
 import { resolveIsa } from '../../runtime/native/cpu.ts';
 import type { ModelParts } from '../model-parts.ts';
 import type { HighPrecision } from '../request.ts';
+import { weightFiles } from '../weights.ts';
 
 /**
  * What tells the answers of one network of a model from those of every other: configuration, weights
@@ -16,8 +17,7 @@ export async function componentHash(
   precision: HighPrecision,
 ): Promise<string> {
   const source = await parts.weights(component);
-  const files = new Set([...source.names()].map((name) => source.locate(name).path));
-  const weights = await hashFiles([...files].sort());
+  const weights = await hashFiles(weightFiles(source));
   const config = await parts.config(component);
   return hashText(JSON.stringify([component, config, weights, precision, resolveIsa()]));
 }

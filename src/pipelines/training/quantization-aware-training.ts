@@ -172,8 +172,9 @@ async function startOf(
 ): Promise<QuantizedParts> {
   const files = await open.parts.quantization();
   if (!files) {
-    const made = await quantizeUNet(open, plan, statePath, options);
-    return { ...made, tensors: withoutCodes(made.tensors) };
+    const { tensors, ...made } = await quantizeUNet(open, plan, statePath, options);
+    // The codes of the weights, which are most of it, will be others.
+    return { ...made, tensors: new Map([...tensors].filter(([, { dtype }]) => dtype !== 's8')) };
   }
   const model = parseQuantizedUNet(files.json, files.jsonPath);
   const source = weightsOf(files.tensors);
@@ -184,11 +185,6 @@ async function startOf(
     if (source.info(name)?.dtype !== 's8') tensors.set(name, await source.read(name));
   }
   return { model, tensors, layers, resumedSamples: 0 };
-}
-
-/** Scales and biases; the codes of the weights, which are most of it, will be others. */
-function withoutCodes(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
-  return new Map([...tensors].filter(([, { dtype }]) => dtype !== 's8'));
 }
 
 function withOrigin(

@@ -27,7 +27,7 @@ import {
 import { type LoadedModel, type LoadOptions, loadModel } from '../load.ts';
 import { type ModelParts, openModelParts } from '../model-parts.ts';
 import { canResumeTraining } from '../output-folder.ts';
-import { weightsOf } from '../weights.ts';
+import { weightFiles, weightsOf } from '../weights.ts';
 import { type ImageData, openBatches } from './open-batches.ts';
 import { TrainedFolder } from './trained-folder.ts';
 import { batchGraph } from './unet-graph.ts';
@@ -96,8 +96,7 @@ interface Start {
 
 async function ownStart(parts: ModelParts): Promise<Start> {
   const source = await parts.weights('unet');
-  const files = new Set([...source.names()].map((name) => source.locate(name).path));
-  return { weights: weightsOf(source), identity: await hashFiles([...files].sort()) };
+  return { weights: weightsOf(source), identity: await hashFiles(weightFiles(source)) };
 }
 
 async function randomStart(parts: ModelParts, seed: number): Promise<Start> {
