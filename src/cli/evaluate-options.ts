@@ -17,6 +17,7 @@ export interface EvaluateOptions extends SamplingOptions, ModelOptions {
   readonly prompts?: string;
   readonly count?: number;
   readonly imagesPerPrompt: number;
+  readonly batchSize: number;
   readonly seed: number;
   readonly paired?: string;
   readonly clip?: string;
@@ -55,6 +56,7 @@ export function addEvaluateOptions(command: Command): void {
   addPrecisionOptions(command);
   command
     .optionsGroup('On this machine:')
+    .option('-b, --batch-size <n>', 'images of a prompt to draw together', wholeNumber(1), 1)
     .option('--threads <n>', 'to compute with (default: one for each core)', wholeNumber(1))
     .option('--json', 'print one JSON object as the last line');
 }

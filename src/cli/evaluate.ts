@@ -6,6 +6,7 @@ import { asIoError } from '../io/io-error.ts';
 import type { Evaluation } from '../pipelines/evaluation/evaluation.ts';
 import {
   type DrawnImage,
+  type DrawOptions,
   drawImageSet,
   type ImageSetPlan,
 } from '../pipelines/evaluation/image-set.ts';
@@ -63,7 +64,9 @@ async function evaluate(
     judges = await openJudges(options);
     await makeFolder(out);
     const compared = await openReference(judges, options, interrupt.signal);
-    const drawn = await draw(source, join(out, 'images'), plan, interrupt.signal);
+    const { batchSize } = options;
+    const { signal } = interrupt;
+    const drawn = await draw(source, join(out, 'images'), plan, { batchSize, signal });
     const evaluation = await measure(drawn, judges, compared, options, interrupt.signal);
     const title = `${source.name}: ${schedulesOf(drawn).join(' or ')}`;
     const settings = settingsOf(reference, plan, options, evaluation);
@@ -90,7 +93,7 @@ async function draw(
   source: ModelSource,
   folder: string,
   plan: ImageSetPlan,
-  signal: AbortSignal,
+  options: DrawOptions,
 ): Promise<DrawnImage[]> {
   let progress: Progress | undefined;
   const onImage = ({ done, total, seconds }: { done: number; total: number; seconds: number }) => {
@@ -99,7 +102,7 @@ async function draw(
     progress.update(done, seconds);
   };
   try {
-    return await drawImageSet(source, folder, plan, { onImage, signal });
+    return await drawImageSet(source, folder, plan, { ...options, onImage });
   } finally {
     progress?.finish();
   }

@@ -121,7 +121,8 @@ export interface GenerationResult {
   readonly peakMemory: number;
 }
 
-const MAX_IMAGES = 1024;
+/** Of a request. */
+export const MAX_IMAGES = 1024;
 const MAX_EXTENT = 8192;
 
 /** A whole number in range, or `invalid-argument`. */

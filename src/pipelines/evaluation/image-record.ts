@@ -15,6 +15,9 @@ const schema = z.object({
   schedule: z.string(),
   /** The instruction set of the kernels. */
   isa: z.string(),
+  /** Images that were drawn together, which changes none of them; 1 where it is not said. */
+  batch: z.int().min(1).optional(),
+  /** The image's share of what drawing them took. */
   seconds: z.object({ textEncode: seconds, denoise: seconds, decode: seconds, total: seconds }),
 });
 

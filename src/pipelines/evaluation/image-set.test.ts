@@ -63,6 +63,27 @@ test('a set that was interrupted ends with the images of one that was not', asyn
   }
 });
 
+test('images of a prompt that are drawn together are those that are drawn alone', async () => {
+  const [first, second] = plan.entries;
+  const entries = [first, first, first, { ...first, seed: 50 }, { ...first, seed: 51 }, second];
+  for (const precision of ['fp32', 'bf16'] as const) {
+    const model = new ModelSource(source.reference, { precision });
+    const sampling = { ...plan.sampling, scheduler: 'ddpm' as const };
+    const several = { ...plan, entries, sampling };
+    const alone = await drawImageSet(model, join(scratch, `alone-${precision}`), several);
+    const together = join(scratch, `together-${precision}`);
+    const drawn = await drawImageSet(model, together, several, { batchSize: 2 });
+    assert.deepEqual(
+      drawn.map(({ record }) => record.batch),
+      [2, 2, undefined, 2, 2, undefined],
+    );
+    for (const [i, { path }] of drawn.entries()) {
+      assert.deepEqual(await readImage(path), await readImage(alone[i].path));
+    }
+    await model.dispose();
+  }
+});
+
 test('an image says how it was drawn', async () => {
   const [, { path, record }] = await drawImageSet(source, join(scratch, 'text'), plan);
   const { parameters, bookend } = await readPngText(path);

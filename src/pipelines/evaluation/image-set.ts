@@ -11,7 +11,7 @@ import { resolveIsa } from '../../runtime/native/cpu.ts';
 import type { SchedulerName } from '../../schedulers/index.ts';
 import type { LoadedModel } from '../load.ts';
 import { isTemporary } from '../output-folder.ts';
-import type { GenerationResult } from '../request.ts';
+import { type GenerationResult, MAX_IMAGES, requireWhole } from '../request.ts';
 import { textToImage } from '../text-to-image.ts';
 import { unconditional } from '../unconditional.ts';
 import {
@@ -61,11 +61,16 @@ export interface DrawnImage {
 export interface ImageDone {
   readonly done: number;
   readonly total: number;
-  /** What drawing it took. */
+  /** What drawing it took: its share, where it was drawn together with others. */
   readonly seconds: number;
 }
 
 export interface DrawOptions {
+  /**
+   * Images to draw together at most, 1 by default: neighbours of one prompt with seeds one after the
+   * other. More take less time each and more memory; their pixels are the same.
+   */
+  readonly batchSize?: number;
   readonly onImage?: (event: ImageDone) => void;
   readonly signal?: AbortSignal;
 }
@@ -88,8 +93,9 @@ export async function drawImageSet(
   source: ModelSource,
   folder: string,
   plan: ImageSetPlan,
-  { onImage, signal }: DrawOptions = {},
+  { batchSize = 1, onImage, signal }: DrawOptions = {},
 ): Promise<DrawnImage[]> {
+  requireWhole('batchSize', batchSize, 1, MAX_IMAGES);
   await prepareFolder(folder);
   const identity = await source.identity();
   const settings = plan.entries.map((_, i) => settingsOf(source, plan, i, identity));
@@ -103,19 +109,19 @@ export async function drawImageSet(
   }
   const total = records.length;
   let done = records.filter((record) => record !== undefined).length;
-  for (const [i, known] of records.entries()) {
-    if (known) continue;
+  for (const batch of missingBatches(plan, records, batchSize)) {
     const model = await source.load();
     throwIfAborted(signal);
-    const result = await draw(model, plan, i, signal);
-    const record = recordOf(result, settings[i]);
-    const text = {
-      ...{ prompt: plan.entries[i].prompt ?? '', seed: seedOf(plan, i), model: source.name },
-      scheduler: plan.sampling.scheduler ?? model.schedulerName,
-    };
-    await save(setImagePath(folder, i), result.images[0], record, text, plan.sampling);
-    records[i] = record;
-    onImage?.({ done: ++done, total, seconds: record.seconds.total });
+    const result = await draw(model, plan, batch, signal);
+    const scheduler = plan.sampling.scheduler ?? model.schedulerName;
+    for (const [at, i] of batch.entries()) {
+      const record = recordOf(result, settings[i]);
+      const { prompt = '' } = plan.entries[i];
+      const text = { prompt, seed: seedOf(plan, i), model: source.name, scheduler };
+      await save(setImagePath(folder, i), result.images[at], record, text, plan.sampling);
+      records[i] = record;
+      onImage?.({ done: ++done, total, seconds: record.seconds.total });
+    }
   }
   return plan.entries.map(({ prompt = '', id }, i) => ({
     path: setImagePath(folder, i),
@@ -124,6 +130,28 @@ export async function drawImageSet(
     ...(id !== undefined && { id }),
     record: records[i]!,
   }));
+}
+
+/** Indices of the images that are still to be drawn, those together that can be. */
+function missingBatches(
+  plan: ImageSetPlan,
+  records: readonly (ImageRecord | undefined)[],
+  batchSize: number,
+): number[][] {
+  const batches: number[][] = [];
+  for (const [i, known] of records.entries()) {
+    if (known) continue;
+    const last = batches.at(-1);
+    if (last && last.length < batchSize && follows(plan, last.at(-1)!, i)) last.push(i);
+    else batches.push([i]);
+  }
+  return batches;
+}
+
+/** Whether an image has the prompt of the one before and the next seed. */
+function follows(plan: ImageSetPlan, before: number, image: number): boolean {
+  const isSamePrompt = plan.entries[before].prompt === plan.entries[image].prompt;
+  return isSamePrompt && seedOf(plan, image) === seedOf(plan, before) + 1;
 }
 
 /** Makes it, or removes what a killed run was writing when it was. */
@@ -157,11 +185,12 @@ function settingsOf(
 async function draw(
   model: LoadedModel,
   plan: ImageSetPlan,
-  index: number,
+  batch: readonly number[],
   signal: AbortSignal | undefined,
 ): Promise<GenerationResult> {
-  const { prompt } = plan.entries[index];
-  const request = { ...plan.sampling, seed: seedOf(plan, index), signal };
+  const { prompt } = plan.entries[batch[0]];
+  const seed = seedOf(plan, batch[0]);
+  const request = { ...plan.sampling, seed, numImages: batch.length, signal };
   if (model.kind === 'unconditional') {
     if (prompt === undefined) return unconditional(model.model, request);
     throw new BookendError(
@@ -176,14 +205,23 @@ async function draw(
   );
 }
 
-function recordOf({ schedule, timings }: GenerationResult, settings: ImageSettings): ImageRecord {
-  const { textEncode, steps, decode, total } = timings;
-  const denoise = steps.reduce((sum, value) => sum + value, 0);
+function recordOf(
+  { images, schedule, timings }: GenerationResult,
+  settings: ImageSettings,
+): ImageRecord {
+  const batch = images.length;
+  const denoise = timings.steps.reduce((sum, value) => sum + value, 0);
   return {
     settings,
     schedule: formatSchedule(schedule),
     isa: resolveIsa(),
-    seconds: { textEncode, denoise, decode, total },
+    ...(batch > 1 && { batch }),
+    seconds: {
+      textEncode: timings.textEncode / batch,
+      denoise: denoise / batch,
+      decode: timings.decode / batch,
+      total: timings.total / batch,
+    },
   };
 }
 
