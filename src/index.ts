@@ -32,7 +32,6 @@ export {
   featuresOfImages,
   type ImageFeatures,
   referenceFeatures,
-  writeFeatures,
 } from './pipelines/evaluation/image-features.ts';
 export type { ImageRecord } from './pipelines/evaluation/image-record.ts';
 export {

@@ -17,8 +17,10 @@ export function formatMetrics({ summaries, set }: Evaluation): string {
   });
   const header = ['of each image', 'mean', '± 95%', 'median', 'lowest', 'highest'];
   const tables = [formatTable(header, rows, [false, true, true, true, true, true])];
-  if (set)
-    tables.push(formatTable(['of the set', 'value', ''], setRows(set), [false, true, false]));
+  const ofSet = set ? setRows(set) : [];
+  if (ofSet.length > 0) {
+    tables.push(formatTable(['of the set', 'value', ''], ofSet, [false, true, false]));
+  }
   return tables.join('\n\n');
 }
 

@@ -1,15 +1,12 @@
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { FeatureExtractor } from '../evaluation/feature-extractor.ts';
 import { pairedDistances } from '../evaluation/paired-distance.ts';
-import { isFolder } from '../io/checkpoint.ts';
 import { type ClipModel, loadClipModel } from '../pipelines/evaluation/clip-model.ts';
 import { type Evaluation, evaluationOf } from '../pipelines/evaluation/evaluation.ts';
 import {
-  type FeatureOptions,
   featuresOfImages,
   type ImageFeatures,
   referenceFeatures,
-  writeFeatures,
 } from '../pipelines/evaluation/image-features.ts';
 import type { DrawnImage } from '../pipelines/evaluation/image-set.ts';
 import { loadExtractor } from '../pipelines/evaluation/load-extractor.ts';
@@ -42,8 +39,17 @@ export async function openJudges(options: EvaluateOptions): Promise<Judges> {
   }
 }
 
+/** Where a run keeps the features of its own images, in its folder. */
+const FEATURES = 'features.safetensors';
+
+/** Features that the run which drew the images of `folder` may have left beside it. */
+function besides(folder: string): string[] {
+  return [join(dirname(resolve(folder)), FEATURES)];
+}
+
 /**
- * The features to compare with; those of a folder's images are stored for the next time. Undefined where no reference is asked for.
+ * The features to compare with; those of a folder's images are stored for the next time. Undefined
+ * where no reference is asked for.
  */
 export async function openReference(
   { extractor }: Judges,
@@ -51,18 +57,10 @@ export async function openReference(
   signal: AbortSignal,
 ): Promise<ImageFeatures | undefined> {
   if (!extractor || reference === undefined) return undefined;
-  let progress: Progress | undefined;
-  const onImage: FeatureOptions['onImage'] = (done, total, seconds) => {
-    progress ??= createProgress('Features of the reference', total, 'image');
-    progress.update(done, seconds);
-  };
-  const features = await referenceFeatures(extractor, reference, { onImage, signal }).finally(() =>
-    progress?.finish(),
+  const caches = { cache: join(out, 'reference.safetensors'), otherCaches: besides(reference) };
+  return withProgress('Features of the reference', (onImage) =>
+    referenceFeatures(extractor, reference, { ...caches, onImage, signal }),
   );
-  if (await isFolder(reference)) {
-    await writeFeatures(join(out, 'reference.safetensors'), features);
-  }
-  return features;
 }
 
 /** Takes every measure that the options ask for, and stores the features. */
@@ -76,39 +74,49 @@ export async function measure(
   const { paired, imagesPerPrompt, threads } = options;
   let measures: ImageMeasures[] = drawn.map(() => ({}));
   if (clip || paired !== undefined) {
-    measures = await withProgress('Measuring', drawn.length, (onImage) =>
-      measureImages(drawn, { paired, clip, onImage, signal }),
+    measures = await withProgress('Measuring', (onImage) =>
+      measureImages(drawn, {
+        ...{ paired, clip, signal },
+        onImage: (done, seconds) => onImage(done, drawn.length, seconds),
+      }),
     );
   }
   if (!extractor) return evaluationOf(drawn, measures);
-  const ofImages = (label: string, paths: readonly string[]) =>
-    withProgress(label, paths.length, (onImage) =>
-      featuresOfImages(extractor, paths, {
-        onImage: (done, _, each) => onImage(done, each),
-        signal,
-      }),
-    );
+  const featuresOf = (
+    label: string,
+    paths: readonly string[],
+    name: string,
+    others: string[] = [],
+  ) =>
+    withProgress(label, (onImage) => {
+      const caches = { cache: join(options.out, name), otherCaches: others };
+      return featuresOfImages(extractor, paths, { ...caches, onImage, signal });
+    });
   const paths = drawn.map(({ path }) => path);
-  const features = await ofImages('Features', paths);
-  await writeFeatures(join(options.out, 'features.safetensors'), features);
+  const features = await featuresOf('Features', paths, FEATURES);
   if (paired !== undefined) {
     const pairs = drawn.map((image) => pairedPath(image, paired));
-    const distances = pairedDistances(features, await ofImages('Features of pairs', pairs));
+    const name = 'pairs.safetensors';
+    const ofPairs = await featuresOf('Features of pairs', pairs, name, besides(paired));
+    const distances = pairedDistances(features, ofPairs);
     measures = measures.map((one, i) => ({ ...one, featureDistance: distances[i] }));
   }
   const ofSet = await setMetrics(features, { reference, imagesPerPrompt, threads });
   return evaluationOf(drawn, measures, ofSet);
 }
 
+/** Without a bar where there is nothing to do. */
 async function withProgress<T>(
   label: string,
-  total: number,
-  run: (onImage: (done: number, seconds: number) => void) => Promise<T>,
+  run: (onImage: (done: number, total: number, seconds: number) => void) => Promise<T>,
 ): Promise<T> {
-  const progress = createProgress(label, total, 'image');
+  let progress: Progress | undefined;
   try {
-    return await run((done, seconds) => progress.update(done, seconds));
+    return await run((done, total, seconds) => {
+      progress ??= createProgress(label, total, 'image');
+      progress.update(done, seconds);
+    });
   } finally {
-    progress.finish();
+    progress?.finish();
   }
 }

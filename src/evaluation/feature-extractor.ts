@@ -15,6 +15,11 @@ export interface FeatureExtractor {
   /** Numbers per image. */
   readonly dimensions: number;
   /**
+   * A hash of the weights: extractors of one name and one identity see the same in an image, but for
+   * what kernels of different CPUs round otherwise.
+   */
+  identity(): Promise<string>;
+  /**
    * Of images of any size, gray, RGB or RGBA (whose transparency is dropped); run in batches.
    *
    * @returns [images, dimensions], row by row

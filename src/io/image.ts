@@ -8,6 +8,8 @@ export interface ReadImageOptions {
   readonly channels?: 3 | 4;
   /** Refuse larger images before decoding them. Default 2^26 (8192 × 8192). */
   readonly maxPixels?: number;
+  /** What messages call content that comes without a path; default 'The image'. */
+  readonly name?: string;
 }
 
 const MAX_PIXELS = 2 ** 26;
@@ -24,9 +26,8 @@ export async function readImage(
   source: string | Uint8Array,
   options: ReadImageOptions = {},
 ): Promise<Image> {
-  const name = typeof source === 'string' ? source : 'The image';
-  const bytes =
-    typeof source === 'string' ? await readWhole(source, MAX_IMAGE_BYTES, 'invalid-image') : source;
+  const name = typeof source === 'string' ? source : (options.name ?? 'The image');
+  const bytes = typeof source === 'string' ? await readImageFile(source) : source;
   const channels = options.channels ?? 3;
   const maxPixels = options.maxPixels ?? MAX_PIXELS;
   try {
@@ -45,6 +46,11 @@ export async function readImage(
       { cause: error },
     );
   }
+}
+
+/** The content of an image file, as it is. @throws BookendError `invalid-image` for one too large, `not-found`, `io` */
+export function readImageFile(path: string): Promise<Buffer> {
+  return readWhole(path, MAX_IMAGE_BYTES, 'invalid-image');
 }
 
 async function checkBeforeDecoding(decoder: Sharp, name: string, maxPixels: number): Promise<void> {

@@ -1,22 +1,28 @@
+import { createHash } from 'node:crypto';
 import { BookendError, throwIfAborted } from '../../core/errors.ts';
-import { floats, tensor } from '../../core/tensor.ts';
-import type { FeatureRows } from '../../evaluation/distances.ts';
 import type { ClassifyingExtractor, FeatureExtractor } from '../../evaluation/feature-extractor.ts';
-import { isFolder, openCheckpoint } from '../../io/checkpoint.ts';
-import { readImage } from '../../io/image.ts';
-import { writeSafetensors } from '../../io/safetensors.ts';
+import { isFolder } from '../../io/checkpoint.ts';
+import { readImage, readImageFile } from '../../io/image.ts';
 import { openImageFolder } from '../../training/dataset/image-folder.ts';
+import { FeatureCache } from './feature-cache.ts';
+import { type Described, FeatureTable } from './feature-table.ts';
+import { readStoredFeatures, type StoredFeatures } from './stored-features.ts';
 
-/** Features of the images of a set, in order, and what the network takes them for. */
-export interface ImageFeatures extends FeatureRows {
-  readonly count: number;
-  /** The extractor's name. */
-  readonly extractor: string;
-  /** [count, classes], before softmax; absent of extractors without, and of features from a file. */
-  readonly logits?: { readonly data: Float32Array; readonly classes: number };
-}
+/**
+ * Features of the images of a set, in order, and what the network takes them for: logits are absent of
+ * extractors without a classifier.
+ */
+export type ImageFeatures = Omit<StoredFeatures, 'origin'>;
 
 export interface FeatureOptions {
+  /**
+   * A safetensors file, written as it is filled: images whose content is in it already are not
+   * extracted again. It ends with the features of just this set, and serves as a reference.
+   */
+  readonly cache?: string;
+  /** Such files of other runs, to read as well; those that are not there count as empty. */
+  readonly otherCaches?: readonly string[];
+  /** Of the images that are extracted; `done` counts those that were found as well. */
   readonly onImage?: (done: number, total: number, seconds: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -25,79 +31,124 @@ export interface FeatureOptions {
 const BATCH = 8;
 
 /**
- * Reads images and extracts their features.
+ * Reads images and extracts their features, as far as they are not stored. What was extracted before
+ * an error or a kill is stored, but for a few hundred images.
  *
- * @throws BookendError `not-found`, `invalid-image`, `non-finite`, `aborted`
+ * @throws BookendError `not-found`, `invalid-image`, `non-finite`, `aborted`; `invalid-checkpoint` for
+ *   a damaged cache
  */
 export async function featuresOfImages(
   extractor: FeatureExtractor | ClassifyingExtractor,
   paths: readonly string[],
-  { onImage, signal }: FeatureOptions = {},
+  options: FeatureOptions = {},
 ): Promise<ImageFeatures> {
-  const { name, dimensions } = extractor;
+  const { cache: path, otherCaches, signal } = options;
   const classes = 'classes' in extractor ? extractor.classes : 0;
-  const data = new Float32Array(paths.length * dimensions);
-  const logits = new Float32Array(paths.length * classes);
-  for (let start = 0; start < paths.length; start += BATCH) {
+  const table = new FeatureTable(extractor, classes, paths.length);
+  if (path === undefined) {
+    await extractMissing(extractor, paths, table, options);
+    return table.toFeatures();
+  }
+  const cache = await FeatureCache.open(path, extractor, classes, otherCaches);
+  await reuse(cache, paths, table, signal);
+  try {
+    await extractMissing(extractor, paths, table, options, cache);
+  } catch (error) {
+    await cache.saveRest(table);
+    throw error;
+  }
+  await cache.save(table);
+  return table.toFeatures();
+}
+
+async function reuse(
+  cache: FeatureCache,
+  paths: readonly string[],
+  table: FeatureTable,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const [i, path] of paths.entries()) {
+    throwIfAborted(signal);
+    const hash = sha256(await readImageFile(path));
+    const found = cache.find(hash);
+    if (!found) continue;
+    const { data: features, logits } = found.stored;
+    table.set(i, { features, logits: logits?.data }, found.row, hash);
+  }
+}
+
+async function extractMissing(
+  extractor: FeatureExtractor | ClassifyingExtractor,
+  paths: readonly string[],
+  table: FeatureTable,
+  { onImage, signal }: FeatureOptions,
+  cache?: FeatureCache,
+): Promise<void> {
+  const missing = table.indices(false);
+  const before = paths.length - missing.length;
+  for (let start = 0; start < missing.length; start += BATCH) {
     throwIfAborted(signal);
     const begun = performance.now();
-    const batch = paths.slice(start, start + BATCH);
-    const images = await Promise.all(batch.map((path) => readImage(path)));
-    if ('describe' in extractor) {
-      const described = await extractor.describe(images, { signal });
-      data.set(described.features, start * dimensions);
-      logits.set(described.logits, start * classes);
-    } else {
-      data.set(await extractor.extract(images, { signal }), start * dimensions);
+    const batch = missing.slice(start, start + BATCH);
+    // Hashed are the bytes that are decoded, though the file may have changed since it was looked up.
+    const files = await Promise.all(batch.map((i) => readImageFile(paths[i])));
+    const images = await Promise.all(
+      files.map((file, i) => readImage(file, { name: paths[batch[i]] })),
+    );
+    const described: Described =
+      'describe' in extractor
+        ? await extractor.describe(images, { signal })
+        : { features: await extractor.extract(images, { signal }) };
+    for (const [row, image] of batch.entries()) {
+      table.set(image, described, row, cache && sha256(files[row]));
     }
     const seconds = (performance.now() - begun) / 1000 / batch.length;
-    for (let i = 1; i <= batch.length; i++) onImage?.(start + i, paths.length, seconds);
+    await cache?.saveSometimes(table, batch.length);
+    for (let i = 1; i <= batch.length; i++) onImage?.(before + start + i, paths.length, seconds);
   }
-  const said = classes > 0 && { logits: { data: logits, classes } };
-  return { count: paths.length, dimensions, data, extractor: name, ...said };
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return createHash('sha256').update(bytes).digest();
 }
 
 /**
- * Features to compare with: of the images in a folder and its subfolders, or those that
- * `writeFeatures` has stored.
+ * Features to compare with: of the images in a folder and its subfolders, or those that a cache of
+ * `featuresOfImages` holds.
  *
- * @throws BookendError `not-found`, `io`; `invalid-argument` for a folder without images and for
- *   features of another extractor; `invalid-checkpoint`; as `featuresOfImages` does
+ * @throws BookendError `not-found`, `io`; `invalid-argument` for a folder without images, and for
+ *   features of another extractor or of a part of a set; as `featuresOfImages` does
  */
 export async function referenceFeatures(
   extractor: FeatureExtractor,
   reference: string,
   options: FeatureOptions = {},
 ): Promise<ImageFeatures> {
-  if (!(await isFolder(reference))) return readFeatures(extractor, reference);
+  if (!(await isFolder(reference))) return readReference(extractor, reference);
   const { samples, pathOf } = await openImageFolder(reference, { captions: 'ignored' });
   const paths: string[] = [];
   for (const sample of samples) paths.push(await pathOf(sample));
   return featuresOfImages(extractor, paths, options);
 }
 
-const TENSOR = 'features';
-
-/** Stores features to compare with later, without the images. @throws BookendError `io` */
-export async function writeFeatures(path: string, features: ImageFeatures): Promise<void> {
-  const { count, dimensions, data, extractor } = features;
-  await writeSafetensors(path, [[TENSOR, tensor('f32', [count, dimensions], data)]], { extractor });
-}
-
-async function readFeatures(extractor: FeatureExtractor, path: string): Promise<ImageFeatures> {
-  const source = await openCheckpoint(path);
-  try {
-    const found = source.metadata.extractor;
-    const shape = source.has(TENSOR) ? source.locate(TENSOR).shape : [];
-    if (found !== extractor.name || shape.length !== 2 || shape[1] !== extractor.dimensions) {
-      throw new BookendError(
-        'invalid-argument',
-        `${path} holds features of ${found === undefined ? 'no extractor' : JSON.stringify(found).slice(0, 100)} and not of ${extractor.name}; give images, or features that this extractor has made.`,
-      );
-    }
-    const data = floats(await source.read(TENSOR));
-    return { count: shape[0], dimensions: shape[1], data, extractor: extractor.name };
-  } finally {
-    await source.close();
+async function readReference(extractor: FeatureExtractor, path: string): Promise<ImageFeatures> {
+  const stored = await readStoredFeatures(path);
+  const { origin, ...features } = stored ?? {};
+  const isOfIt =
+    stored?.extractor === extractor.name &&
+    stored.dimensions === extractor.dimensions &&
+    (!origin || origin.identity === (await extractor.identity()));
+  if (!stored || !isOfIt) {
+    throw new BookendError(
+      'invalid-argument',
+      `${path} holds features of ${stored ? JSON.stringify(stored.extractor).slice(0, 100) : 'no extractor'} and not of ${extractor.name} with these weights; give images, or features that this extractor has made.`,
+    );
   }
+  if (origin && origin.images > stored.count) {
+    throw new BookendError(
+      'invalid-argument',
+      `${path} holds features of ${stored.count} of ${origin.images} images, as its run was stopped; give the same command again, and it goes on.`,
+    );
+  }
+  return features as ImageFeatures;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../core/errors.ts';
 import { floats, tensor } from '../../core/tensor.ts';
 import {
@@ -54,6 +55,7 @@ export class InceptionExtractor implements FeatureExtractor {
   readonly #resizing: InceptionResizing;
   readonly #batch: number;
   readonly #model: CompiledModel<{ readonly batch: number }>;
+  #identity: Promise<string> | undefined;
 
   constructor(network: InceptionNetwork, options: InceptionOptions = {}) {
     const { resizing = 'pytorch-fid', precision = 'f32', batch = 8, threads } = options;
@@ -69,6 +71,11 @@ export class InceptionExtractor implements FeatureExtractor {
       (size) => buildInceptionV3(network.config, size.batch),
       (graph) => nativeBackend.compile(graph, network.weights, { precision, threads }),
     );
+  }
+
+  identity(): Promise<string> {
+    this.#identity ??= hashWeights(this.#network.weights);
+    return this.#identity;
   }
 
   async extract(images: readonly Image[], options?: ExtractOptions): Promise<Float32Array> {
@@ -111,6 +118,17 @@ export class InceptionExtractor implements FeatureExtractor {
     const inputs = { image: tensor('f32', shape, pixels) };
     return this.#model.use({ batch: images.length }, (model) => model.run(inputs, { signal }));
   }
+}
+
+/** SHA-256 of all tensors, with their names, in hexadecimal. */
+async function hashWeights(weights: WeightSource): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of [...weights.names()].sort()) {
+    const { dtype, shape, data } = await weights.read(name);
+    hash.update(JSON.stringify([name, dtype, shape]));
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex');
 }
 
 /** An Inception-V3 that still has its classifier. */

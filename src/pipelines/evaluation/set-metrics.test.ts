@@ -1,41 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { ClassifyingExtractor } from '../../evaluation/feature-extractor.ts';
-import type { Image } from '../../io/image-data.ts';
-import { writePng } from '../../io/png.ts';
-import { featuresOfImages, referenceFeatures, writeFeatures } from './image-features.ts';
+import { type Pixel, pixelExtractor, writePixels } from '../../../test/support/pixel-images.ts';
+import { featuresOfImages, referenceFeatures } from './image-features.ts';
 import { setMetrics } from './set-metrics.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-set-metrics-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
-/** Says of an image of one pixel what its channels are, and takes it for the largest of them. */
-function pixelExtractor(name = 'pixel'): ClassifyingExtractor {
-  const rows = (images: readonly Image[], factor: number) =>
-    Float32Array.from(images.flatMap(({ data }) => [...data].map((byte) => byte * factor)));
-  return {
-    ...{ name, dimensions: 3, classes: 3 },
-    extract: async (images) => rows(images, 1 / 255),
-    describe: async (images) => ({ features: rows(images, 1 / 255), logits: rows(images, 1) }),
-    dispose: async () => undefined,
-  };
-}
-
-type Pixel = readonly [number, number, number];
-
-async function imagesOf(name: string, pixels: readonly Pixel[]): Promise<string[]> {
-  const folder = join(scratch, name);
-  mkdirSync(folder, { recursive: true });
-  const paths = pixels.map((_, i) => join(folder, `${String(i).padStart(2, '0')}.png`));
-  for (const [i, pixel] of pixels.entries()) {
-    const image = { width: 1, height: 1, channels: 3, data: Uint8Array.from(pixel) } as const;
-    await writePng(paths[i], image);
-  }
-  return paths;
-}
+const imagesOf = (name: string, pixels: readonly Pixel[]) =>
+  writePixels(join(scratch, name), pixels);
 
 const COLOURS: readonly Pixel[] = Array.from({ length: 12 }, (_, i) => [
   i % 3 === 0 ? 255 : i,
@@ -81,28 +57,8 @@ test('a set equals itself; another one lies apart', async () => {
   assert.equal(apart!.precisionRecall?.recall, 0);
 });
 
-test('features that are stored serve as the reference of their extractor alone', async () => {
-  const features = await featuresOfImages(extractor, await imagesOf('stored', COLOURS));
-  const path = join(scratch, 'features.safetensors');
-  await writeFeatures(path, features);
-  const { logits, ...rows } = features;
-  assert.deepEqual(await referenceFeatures(extractor, path), rows);
-  await assert.rejects(referenceFeatures(pixelExtractor('other'), path), {
-    code: 'invalid-argument',
-    message: /features of "pixel" and not of other/,
-  });
-  mkdirSync(join(scratch, 'empty'));
-  await assert.rejects(referenceFeatures(extractor, join(scratch, 'empty')), {
-    code: 'invalid-argument',
-  });
-  await assert.rejects(referenceFeatures(extractor, join(scratch, 'absent')), {
-    code: 'not-found',
-  });
-});
-
 test('an extractor without a classifier gives no Inception Score', async () => {
-  const { name, dimensions, extract, dispose } = extractor;
-  const plain = { name, dimensions, extract, dispose };
+  const { classes, describe, ...plain } = extractor;
   const features = await featuresOfImages(plain, await imagesOf('plain', COLOURS));
   assert.equal(features.logits, undefined);
   const metrics = await setMetrics(features);

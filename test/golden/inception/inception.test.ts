@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { f32 } from '../../../src/core/tensor.ts';
 import {
   InceptionClassifier,
   InceptionExtractor,
@@ -12,6 +13,7 @@ import {
   fidNetwork,
   loadFidInception,
 } from '../../../src/pipelines/evaluation/load-inception.ts';
+import { memoryWeights } from '../../../src/runtime/memory-weights.ts';
 import { fidCases, hashedFidWeights } from './fid-fixture.ts';
 
 /** Features have a deviation of 1 to 2. */
@@ -66,6 +68,24 @@ describe("Inception-V3 with pytorch-fid's weights, hashed", () => {
       [standard, clean, bf16].map(({ name }) => name),
       ['inception-v3-fid', 'inception-v3-fid-clean-fid', 'inception-v3-fid-bf16'],
     );
+  });
+
+  it('is identified by its weights, whatever is made of their outputs', async () => {
+    const [one, other] = [
+      [1, 2],
+      [1, 3],
+    ].map((values) => {
+      const weights = memoryWeights(new Map([['fc.weight', f32([2], values)]]));
+      return { ...network, weights };
+    });
+    const identities = await Promise.all([
+      new InceptionExtractor(one).identity(),
+      new InceptionClassifier(one, FID_CLASSES, { resizing: 'clean-fid' }).identity(),
+      new InceptionExtractor(other).identity(),
+    ]);
+    assert.match(identities[0], /^[0-9a-f]{64}$/);
+    assert.equal(identities[1], identities[0]);
+    assert.notEqual(identities[2], identities[0]);
   });
 
   it('reads gray and transparent images as RGB', async () => {
