@@ -4,6 +4,7 @@
  *
  *   npm install --prefix models/emoji/training     # the pictures and keywords, 81 MB
  *   node scripts/qat/split.ts --out FOLDER [--packages models/emoji/training/node_modules]
+ *     [--held-out 200]
  *
  * FOLDER/held-out.txt        200 of the 231 prompts, by a shuffle with a fixed seed
  * FOLDER/train-prompts.txt   the other 31, in the order of prompts.txt
@@ -16,7 +17,6 @@ import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { RandomStream, shuffledOrder } from '../../src/training/random-stream.ts';
 
-const HELD_OUT = 200;
 /** Chosen once, before anything was measured. */
 const SHUFFLE_SEED = 4;
 const PIXELS = 64;
@@ -26,6 +26,7 @@ const model = join(import.meta.dirname, '../../models/emoji');
 const { values } = parseArgs({
   options: {
     out: { type: 'string' },
+    'held-out': { type: 'string', default: '200' },
     packages: { type: 'string', default: join(model, 'training/node_modules') },
   },
 });
@@ -77,7 +78,7 @@ function captionOf({ unified }: Picture): string {
 
 const prompts = readFileSync(join(model, 'prompts.txt'), 'utf8').trimEnd().split('\n');
 const order = shuffledOrder(prompts.length, RandomStream.start(SHUFFLE_SEED, 'shuffling'));
-const heldOut = new Set(order.slice(0, HELD_OUT));
+const heldOut = new Set(order.slice(0, Number(values['held-out'])));
 const { learned, vaeOnly } = selection();
 for (const [i, name] of learned.entries()) {
   if (captionOf(pictures.get(name)!) === prompts[i]) continue;

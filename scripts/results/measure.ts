@@ -1,0 +1,181 @@
+/**
+ * Measures the images that draw.ts has drawn, row by row, into FOLDER/TABLE/ROW/measures.json; rows
+ * that have it are left, and those whose images are not complete are left out.
+ *
+ *   node scripts/results/measure.ts --out FOLDER --extractor nsfwjs:FOLDER [--only TABLE,...]
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { FeatureExtractor } from '../../src/evaluation/feature-extractor.ts';
+import { featureStatistics } from '../../src/evaluation/feature-statistics.ts';
+import { frechetDistance } from '../../src/evaluation/frechet-distance.ts';
+import { kernelDistance } from '../../src/evaluation/kernel-distance.ts';
+import { meanPairwiseDistance, pairedDistances } from '../../src/evaluation/paired-distance.ts';
+import { precisionRecall } from '../../src/evaluation/precision-recall.ts';
+import { writeAtomically } from '../../src/io/atomic-write.ts';
+import { readImage } from '../../src/io/image.ts';
+import {
+  featuresOfImages,
+  type ImageFeatures,
+  referenceFeatures,
+  writeFeatures,
+} from '../../src/pipelines/evaluation/image-features.ts';
+import { readRecord } from '../../src/pipelines/evaluation/image-record.ts';
+import { type DrawnImage, seedOf, setImagePath } from '../../src/pipelines/evaluation/image-set.ts';
+import { loadExtractor } from '../../src/pipelines/evaluation/load-extractor.ts';
+import { measureImages } from '../../src/pipelines/evaluation/measure-images.ts';
+import { coloursOf } from './colours.ts';
+import type { Distances, Measures } from './measures.ts';
+import { nearestPictures } from './nearest-pictures.ts';
+import {
+  imagesOf,
+  imagesOfPrompt,
+  isPixel,
+  planOf,
+  REFERENCE,
+  type Row,
+  TABLES,
+  type Table,
+} from './rows.ts';
+
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string' },
+    extractor: { type: 'string' },
+    only: { type: 'string' },
+    threads: { type: 'string', default: '1' },
+  },
+});
+const { out } = values;
+if (!out || !values.extractor) {
+  console.error('Name the working folder and what extracts features: --out, --extractor.');
+  process.exit(2);
+}
+const threads = Number(values.threads);
+const extractor = await loadExtractor(values.extractor, { threads, resizing: 'pytorch-fid' });
+
+/** All images of a row; undefined where some are missing. */
+async function drawnImages(
+  folder: string,
+  table: Table,
+  row: Row,
+): Promise<DrawnImage[] | undefined> {
+  const plan = planOf(table);
+  const drawn: DrawnImage[] = [];
+  for (const [i, { prompt = '' }] of plan.entries.entries()) {
+    const path = setImagePath(imagesOf(folder, table, row), i);
+    const record = await readRecord(path);
+    if (!record) return undefined;
+    drawn.push({ path, prompt, seed: seedOf(plan, i), record });
+  }
+  return drawn;
+}
+
+/** From the row's folder, or extracted and stored there. */
+async function featuresOf(folder: string, table: Table, row: Row, images: readonly DrawnImage[]) {
+  const path = join(imagesOf(folder, table, row), '../features.safetensors');
+  if (await exists(path)) return referenceFeatures(extractor, path);
+  const features = await featuresOfImages(
+    extractor,
+    images.map((image) => image.path),
+  );
+  await writeFeatures(path, features);
+  return features;
+}
+
+const exists = (path: string) =>
+  readFile(path).then(
+    () => true,
+    () => false,
+  );
+
+async function distances(features: ImageFeatures, reference: ImageFeatures): Promise<Distances> {
+  const [own, other] = [features, reference].map(({ data, dimensions }) =>
+    featureStatistics(data, dimensions),
+  );
+  const { distance: frechet } = await frechetDistance(own, other, { threads });
+  const { distance: kernel, deviation } = await kernelDistance(features, reference);
+  const { precision, recall } = await precisionRecall(reference, features);
+  return {
+    images: reference.count,
+    frechet,
+    kernel,
+    kernelDeviation: deviation,
+    precision,
+    recall,
+  };
+}
+
+function diversities({ data, dimensions, count }: ImageFeatures, each: number): number[] {
+  return Array.from({ length: count / each }, (_, i) =>
+    meanPairwiseDistance({
+      data: data.subarray(i * each * dimensions, (i + 1) * each * dimensions),
+      dimensions,
+    }),
+  );
+}
+
+async function coloursOfAll(images: readonly DrawnImage[]) {
+  const colours = [];
+  for (const { path } of images) colours.push(coloursOf(await readImage(path)));
+  return colours;
+}
+
+interface References {
+  readonly art: ImageFeatures;
+  /** Images of the FP32 model from other seeds. */
+  readonly own?: ImageFeatures;
+}
+
+async function measureRow(folder: string, table: Table, row: Row, { art, own }: References) {
+  const images = await drawnImages(folder, table, row);
+  if (!images) return console.log(`${table.name} ${row.name}: not complete`);
+  const path = join(imagesOf(folder, table, row), '../measures.json');
+  if (await exists(path)) return;
+  const start = performance.now();
+  const features = await featuresOf(folder, table, row, images);
+  const [full] = table.rows;
+  const paired = row === full ? undefined : imagesOf(folder, table, full);
+  const likeness = paired === undefined ? [] : await measureImages(images, { paired });
+  const fullFeatures =
+    paired === undefined ? undefined : await featuresOf(folder, table, full, images);
+  const each = imagesOfPrompt(table);
+  const measures: Measures = {
+    images: images.length,
+    imagesPerPrompt: each,
+    isa: images[0].record.isa,
+    psnr: likeness.map(({ psnr }) => psnr!),
+    ssim: likeness.map(({ ssim }) => ssim!),
+    featureDistance: fullFeatures ? pairedDistances(features, fullFeatures) : [],
+    diversity: each > 1 ? diversities(features, each) : [],
+    art: await distances(features, art),
+    ...(own && { own: await distances(features, own) }),
+    nearest: isPixel(table) ? [] : await nearestPictures(features, art, each),
+    colours: await coloursOfAll(images),
+  };
+  await writeAtomically(path, (file) => file.writeFile(JSON.stringify(measures)));
+  const seconds = (performance.now() - start) / 1000;
+  console.log(`${table.name} ${row.name}: measured in ${seconds.toFixed(0)} s`);
+}
+
+/** Features of a folder of pictures; stored beside it. */
+async function pictures(extractor: FeatureExtractor, folder: string): Promise<ImageFeatures> {
+  const path = `${folder}.safetensors`;
+  if (await exists(path)) return referenceFeatures(extractor, path);
+  const features = await referenceFeatures(extractor, folder);
+  await writeFeatures(path, features);
+  return features;
+}
+
+const only = values.only?.split(',');
+const art = { emoji: await pictures(extractor, join(out, 'art/images')) };
+const pixelArt = await pictures(extractor, join(out, 'pixels/images'));
+const others = await drawnImages(out, REFERENCE, REFERENCE.rows[0]);
+const own = others && (await featuresOf(out, REFERENCE, REFERENCE.rows[0], others));
+for (const table of TABLES) {
+  if (table === REFERENCE || (only && !only.includes(table.name))) continue;
+  const references = isPixel(table) ? { art: pixelArt } : { art: art.emoji, own };
+  for (const row of table.rows) await measureRow(out, table, row, references);
+}
+await extractor.dispose();

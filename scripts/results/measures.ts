@@ -1,0 +1,34 @@
+import type { Colours } from './colours.ts';
+
+/** How far a set of images is from another. */
+export interface Distances {
+  /** Of the other set. */
+  readonly images: number;
+  readonly frechet: number;
+  /** Squared, as in papers; KID is often printed × 1000. */
+  readonly kernel: number;
+  readonly kernelDeviation: number;
+  readonly precision: number;
+  readonly recall: number;
+}
+
+/** What measure.ts finds of a row. Lists have a number for each image, but for diversity. */
+export interface Measures {
+  readonly images: number;
+  /** One after another. */
+  readonly imagesPerPrompt: number;
+  readonly isa: string;
+  /** dB to FP32; empty for FP32 itself, null for equal images. */
+  readonly psnr: readonly (number | null)[];
+  readonly ssim: readonly number[];
+  readonly featureDistance: readonly number[];
+  /** Of each prompt; empty without prompts. */
+  readonly diversity: readonly number[];
+  /** To the training pictures. */
+  readonly art: Distances;
+  /** To the FP32 model's own images of other seeds. */
+  readonly own?: Distances;
+  /** 1 where the nearest training picture is that of the image's prompt. */
+  readonly nearest: readonly number[];
+  readonly colours: readonly Colours[];
+}
