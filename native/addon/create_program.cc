@@ -55,6 +55,7 @@ Napi::Value create_program_js(const Napi::CallbackInfo& info) {
   const Fields fields(info[0].As<Napi::Object>(), "The program");
   auto program = std::make_shared<Program>();
   program->threads = static_cast<int>(fields.integer("threads", 1, kMostThreads));
+  program->simulate_threads = fields.has("simulateThreads") && fields.flag("simulateThreads");
   program->arena_bytes = static_cast<std::size_t>(
       fields.integer("arenaBytes", 0, static_cast<std::int64_t>(kLargestBytes)));
   const Isa limit = isa_argument(fields.get("isa"));

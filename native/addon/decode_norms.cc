@@ -21,6 +21,10 @@ Instruction decode_group_norm(const Fields& fields, const DecodeContext& context
   problem.quantize_scale = quantization.scale;
   problem.quantize_zero = quantization.zero;
   problem.activation = fields.activation("activation");
+  if (fields.has("split")) {
+    problem.split = fields.choice<GroupNormSplit>(
+        "split", {{"groups", GroupNormSplit::groups}, {"channels", GroupNormSplit::channels}});
+  }
   const std::int64_t all = problem.channels + problem.skip_channels;
   if (all % problem.groups != 0) {
     fields.reject("groups", "does not divide " + std::to_string(all) + " channels");

@@ -15,6 +15,40 @@ struct PendingRun : Run {
   Napi::Promise::Deferred deferred;
 };
 
+Napi::Object log_of(Napi::Env env, const TaskLog& log) {
+  const std::size_t loops = log.loops.size(), tasks = log.tasks.size();
+  auto instructions = Napi::Int32Array::New(env, loops);
+  auto loop_tasks = Napi::Int32Array::New(env, loops);
+  auto loop_seconds = Napi::Float64Array::New(env, loops);
+  for (std::size_t i = 0; i < loops; ++i) {
+    instructions[i] = log.loops[i].owner;
+    loop_tasks[i] = static_cast<std::int32_t>(log.loops[i].tasks);
+    loop_seconds[i] = log.loops[i].seconds;
+  }
+  auto task_seconds = Napi::Float64Array::New(env, tasks);
+  auto task_workers = Napi::Int32Array::New(env, tasks);
+  for (std::size_t i = 0; i < tasks; ++i) {
+    task_seconds[i] = log.tasks[i].seconds;
+    task_workers[i] = log.tasks[i].worker;
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("instructions", instructions);
+  result.Set("loopTasks", loop_tasks);
+  result.Set("loopSeconds", loop_seconds);
+  result.Set("taskSeconds", task_seconds);
+  result.Set("taskWorkers", task_workers);
+  result.Set("tasksLeftOut", static_cast<double>(log.tasks_left_out));
+  return result;
+}
+
+Measure measure_argument(const Napi::Value& value) {
+  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  if (name == "nothing") return Measure::nothing;
+  if (name == "instructions") return Measure::instructions;
+  if (name == "tasks") return Measure::tasks;
+  fail(value.Env(), "A run measures nothing, instructions or tasks.");
+}
+
 Napi::Value outputs_of(Napi::Env env, const Run& run) {
   Napi::Array outputs = Napi::Array::New(env, run.outputs.size());
   for (std::uint32_t i = 0; i < run.outputs.size(); ++i) {
@@ -25,10 +59,11 @@ Napi::Value outputs_of(Napi::Env env, const Run& run) {
   }
   Napi::Object result = Napi::Object::New(env);
   result.Set("outputs", outputs);
-  if (!run.profile) return result;
+  if (run.measure == Measure::nothing) return result;
   Napi::Array seconds = Napi::Array::New(env, run.seconds.size());
   for (std::uint32_t i = 0; i < run.seconds.size(); ++i) seconds.Set(i, run.seconds[i]);
   result.Set("seconds", seconds);
+  if (run.measure == Measure::tasks) result.Set("log", log_of(env, run.log));
   return result;
 }
 
@@ -154,12 +189,13 @@ Napi::Value run_js(const Napi::CallbackInfo& info) {
   for (std::uint32_t i = 0; i < ranges.size(); ++i) {
     inputs.push_back(copy_input(info[2].As<Napi::Array>().Get(i), ranges[i].bytes, i));
   }
+  const Measure measure = measure_argument(info[3]);
   // After everything that may throw: a promise that is never settled is never freed.
   auto run = std::make_shared<PendingRun>(env);
   run->program = program;
   run->arena = arena;
   run->inputs = std::move(inputs);
-  run->profile = info[3].ToBoolean().Value();
+  run->measure = measure;
   Napi::Object result = Napi::Object::New(env);
   result.Set("promise", run->deferred.Promise());
   result.Set("abort", Napi::Function::New(

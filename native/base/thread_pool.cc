@@ -1,9 +1,18 @@
 #include "base/thread_pool.h"
 
+#include <chrono>
 #include <system_error>
+
+#include "base/task_log.h"
 
 namespace bookend {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 // Spinning bridges the gap between two instructions of a Program (microseconds); past that a worker
 // sleeps, so that an idle pool costs nothing.
@@ -25,7 +34,9 @@ inline void relax() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads) {
+ThreadPool::ThreadPool(int threads, bool simulated)
+    : size_(threads < 1 ? 1 : threads), simulated_(simulated) {
+  if (simulated_) return;
   workers_.reserve(static_cast<std::size_t>(size_ - 1));
   try {
     for (int worker = 1; worker < size_; ++worker) {
@@ -44,8 +55,45 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run(std::int64_t tasks, Task task, const void* context) {
+  if (log_ == nullptr) return run_loop(tasks, task, context);
+  run_logged(tasks, task, context);
+}
+
+void ThreadPool::run_logged(std::int64_t tasks, Task task, const void* context) {
+  const auto logged = static_cast<std::int64_t>(log_->tasks.size());
+  if (tasks > TaskLog::kMostTasks - logged) {
+    log_->tasks_left_out += tasks;
+    return run_loop(tasks, task, context);
+  }
+  log_->tasks.resize(static_cast<std::size_t>(logged + tasks));
+  struct Timed {
+    Task task;
+    const void* context;
+    TaskLog::Task* log;
+  };
+  const Timed timed{task, context, log_->tasks.data() + logged};
+  const Clock::time_point begin = Clock::now();
+  run_loop(
+      tasks,
+      [](const void* opaque, std::int64_t i, int worker) {
+        const Timed& timed = *static_cast<const Timed*>(opaque);
+        const Clock::time_point begin = Clock::now();
+        timed.task(timed.context, i, worker);
+        timed.log[i] = {seconds_since(begin), worker};
+      },
+      &timed);
+  log_->loops.push_back({log_->owner, tasks, seconds_since(begin)});
+}
+
+void ThreadPool::run_loop(std::int64_t tasks, Task task, const void* context) {
   if (size_ == 1 || tasks <= 1) {
     for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
+    return;
+  }
+  if (simulated_) {
+    for (int worker = 0; worker < size_; ++worker) {
+      for (std::int64_t i = worker; i < tasks; i += size_) task(context, i, worker);
+    }
     return;
   }
   task_ = task;

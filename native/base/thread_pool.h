@@ -8,18 +8,27 @@
 
 namespace bookend {
 
+struct TaskLog;
+
 // A loop is closed as soon as no task is left to claim. Workers that were asleep, or whose core was
 // busy with another program, find it closed and are not waited for: on an oversubscribed machine a
 // loop costs no more than running it alone.
 class ThreadPool {
  public:
   // Threads that the system refuses to start are done without: the others claim their tasks.
-  explicit ThreadPool(int threads);
+  //
+  // A simulated pool starts none: its caller does the work of one worker after the other, each of
+  // which gets every size()-th task. So kernels plan for `threads`, no core disturbs another, and a
+  // task finds in the caches what the task before it of the same worker has left there.
+  explicit ThreadPool(int threads, bool simulated = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return size_; }
+
+  // Where the loops to come are logged, or nullptr: nowhere, which costs a loop one comparison.
+  void log_to(TaskLog* log) { log_ = log; }
 
   // Calls body(task, worker) for every task in [0, tasks), 0 <= worker < size(), and returns when
   // all are done. Workers claim tasks in ascending order as they come free. Results may depend on
@@ -37,11 +46,15 @@ class ThreadPool {
   using Task = void (*)(const void*, std::int64_t, int);
   // Not templates, so that no code of the standard library is compiled with a kernel's ISA flags.
   void run(std::int64_t tasks, Task task, const void* context);
+  void run_logged(std::int64_t tasks, Task task, const void* context);
+  void run_loop(std::int64_t tasks, Task task, const void* context);
   void claim(int worker);
   void work(int worker);
   void wait_until_left();
 
   int size_;
+  bool simulated_;
+  TaskLog* log_ = nullptr;
   std::vector<std::thread> workers_;
   // The loop that the gate is open for; written only while it is closed and empty.
   Task task_ = nullptr;

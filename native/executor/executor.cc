@@ -39,16 +39,19 @@ void Executor::work() {
       run = current_ = std::move(queue_.front());
       queue_.pop_front();
     }
-    execute(*run, pool(run->program->threads));
+    execute(*run, pool(*run->program));
     done_(context_, std::move(run));
   }
 }
 
-ThreadPool& Executor::pool(int threads) {
-  if (!pool_ || pool_threads_ != threads) {
+ThreadPool& Executor::pool(const Program& program) {
+  const bool fits = pool_ != nullptr && pool_threads_ == program.threads &&
+                    pool_simulated_ == program.simulate_threads;
+  if (!fits) {
     pool_.reset();
-    pool_ = std::make_unique<ThreadPool>(threads);
-    pool_threads_ = threads;
+    pool_ = std::make_unique<ThreadPool>(program.threads, program.simulate_threads);
+    pool_threads_ = program.threads;
+    pool_simulated_ = program.simulate_threads;
   }
   return *pool_;
 }

@@ -27,7 +27,7 @@ class Executor {
 
  private:
   void work();
-  ThreadPool& pool(int threads);
+  ThreadPool& pool(const Program& program);
 
   Done done_;
   void* context_;
@@ -38,6 +38,7 @@ class Executor {
   bool stop_ = false;
   std::unique_ptr<ThreadPool> pool_;  // of the last run; a run on other threads replaces it
   int pool_threads_ = 0;  // asked for: the system may have granted fewer
+  bool pool_simulated_ = false;
   std::thread thread_;
 };
 

@@ -25,13 +25,15 @@ bool copy_outputs(Run& run, const std::byte* arena) {
 
 Outcome run_instructions(Run& run, std::byte* arena, const RunContext& context) {
   const auto& instructions = run.program->instructions;
-  if (run.profile) run.seconds.assign(instructions.size(), 0.0);
+  const bool measured = run.measure != Measure::nothing;
+  if (measured) run.seconds.assign(instructions.size(), 0.0);
   for (std::size_t i = 0; i < instructions.size(); ++i) {
     if (run.abort.load(std::memory_order_relaxed)) return Outcome::aborted;
-    if (!run.profile) {
+    if (!measured) {
       instructions[i].run(arena, context);
       continue;
     }
+    run.log.owner = static_cast<std::int32_t>(i);
     const Clock::time_point begin = Clock::now();
     instructions[i].run(arena, context);
     run.seconds[i] = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -65,7 +67,9 @@ void execute(Run& run, ThreadPool& pool) {
     if (bytes != 0) std::memcpy(arena + offset, run.inputs[i]->data(), bytes);
   }
   run.inputs.clear();
+  pool.log_to(run.measure == Measure::tasks ? &run.log : nullptr);
   run.outcome = run_instructions(run, arena, RunContext{pool, arena + scratch_offset});
+  pool.log_to(nullptr);
   if (run.outcome == Outcome::done && !copy_outputs(run, arena)) {
     run.outcome = Outcome::out_of_memory;
   }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/task_log.h"
 #include "base/thread_pool.h"
 #include "executor/buffer.h"
 #include "executor/instruction.h"
@@ -25,6 +26,7 @@ struct Program {
   std::size_t arena_bytes = 0;
   std::size_t scratch_bytes = 0;  // the most that any instruction needs
   int threads = 1;
+  bool simulate_threads = false;  // one thread does the work of all of them
 };
 
 // Memory for one run at a time; it grows to what the largest of its Programs needs.
@@ -39,6 +41,9 @@ class Arena {
   std::shared_ptr<Buffer> buffer_;
 };
 
+// What a run takes down: the time of each instruction, or that and of each task of its loops.
+enum class Measure { nothing, instructions, tasks };
+
 enum class Outcome { done, aborted, out_of_memory };
 
 // One call of a Program. Inputs are copies made when the run was asked for, freed once they are in
@@ -47,8 +52,9 @@ struct Run {
   std::shared_ptr<const Program> program;
   std::shared_ptr<Arena> arena;
   std::vector<std::shared_ptr<const Buffer>> inputs, outputs;
-  bool profile = false;
-  std::vector<double> seconds;  // per instruction, where `profile` is set
+  Measure measure = Measure::nothing;
+  std::vector<double> seconds;  // per instruction, where that is measured
+  TaskLog log;                  // whose owners are the instructions, where tasks are measured
   std::atomic<bool> abort{false};
   Outcome outcome = Outcome::done;
 };

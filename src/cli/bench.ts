@@ -28,10 +28,11 @@ import type { WeightSource } from '../runtime/backend.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { peakMemory } from '../runtime/native/memory.ts';
+import { benchCoreUsage, SIMULATED_THREADS } from './bench-core-usage.ts';
 import { benchTraining } from './bench-training.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
-import { imageSize, wholeNumber } from './options.ts';
+import { imageSize, wholeNumber, wholeNumbers } from './options.ts';
 import { formatTable, print, printJson } from './output.ts';
 
 interface BenchOptions {
@@ -41,6 +42,8 @@ interface BenchOptions {
   /** Undefined: 2, or 1 for training. */
   readonly batch?: number;
   readonly training?: boolean;
+  readonly coreUsage?: boolean;
+  readonly simulateThreads: readonly number[];
   readonly rounds: number;
   readonly attentionScores: 'float' | 'int8';
   readonly threads?: number;
@@ -84,7 +87,19 @@ export function addBenchCommand(program: Command): void {
       '--training',
       'a step of quantization-aware training instead; precision: of the products that learn, default fp32',
     )
-    .option('-r, --rounds <n>', 'runs; medians are printed', wholeNumber(1), 5)
+    .option('--core-usage', 'how well each op fills the cores, here and on more of them instead')
+    .option(
+      '--simulate-threads <list>',
+      'of --core-usage: numbers of threads to simulate',
+      wholeNumbers(1, 256),
+      SIMULATED_THREADS,
+    )
+    .option(
+      '-r, --rounds <n>',
+      'runs; medians are printed, or the shortest of --core-usage',
+      wholeNumber(1),
+      5,
+    )
     .addOption(
       new Option('--attention-scores <type>', 'of INT8: what long self-attention multiplies in')
         .choices(['float', 'int8'])
@@ -97,6 +112,12 @@ export function addBenchCommand(program: Command): void {
 }
 
 async function bench(options: BenchOptions): Promise<void> {
+  if (options.training && options.coreUsage) {
+    throw new BookendError(
+      'invalid-argument',
+      '--training and --core-usage each measure something else; pass one of the two.',
+    );
+  }
   const subject = await openSubject(options.model);
   const size = latentSize(subject, options);
   const { downscale } = subject.vae;
@@ -111,6 +132,10 @@ async function bench(options: BenchOptions): Promise<void> {
   const precision = options.precision ?? bestPrecision();
   const passes = benchmarkPasses(precision, options.attentionScores);
   const weights = subject.weights ?? syntheticWeights(runPasses(graph, passes).parameters);
+  if (options.coreUsage) {
+    await benchCoreUsage(graph, weights, { ...options, passes, precision, batch, size: pixels });
+    return subject.close();
+  }
   const interrupt = interruptSignal();
   try {
     const ceilings = await measureCeilings(options.threads);

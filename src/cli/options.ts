@@ -11,6 +11,17 @@ export function wholeNumber(min: number): (text: string) => number {
   };
 }
 
+/** A commander parser for `1,2,4`: whole numbers from `min` to `max`, which come sorted, each once. */
+export function wholeNumbers(min: number, max: number): (text: string) => readonly number[] {
+  return (text) => {
+    const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+    if (values.every((value) => Number.isInteger(value) && value >= min && value <= max)) {
+      return [...new Set(values)].sort((a, b) => a - b);
+    }
+    throw new InvalidArgumentError(`Pass whole numbers from ${min} to ${max}, such as 1,2,4.`);
+  };
+}
+
 /** A commander parser for numbers from `min` to `max`. */
 export function numberBetween(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -137,7 +137,16 @@ export interface GroupNormFields extends QuantizeFields {
   input: DType;
   output: DType;
   activation: 'none' | 'silu';
+  /** What a task is, unless it is a chunk of rows. */
+  split?: Exclude<GroupNormSplit, 'rows'>;
 }
+
+/**
+ * What a task of groupNorm is: some rows with all of their channels, a group of channels over all rows,
+ * or 16 neighbouring channels over all rows. Only the first is of use, and the others are there to be
+ * compared with it; all give the same bits.
+ */
+export type GroupNormSplit = 'rows' | 'groups' | 'channels';
 
 export interface Pool2dFields {
   kind: 'max' | 'average';

@@ -7,6 +7,7 @@ import { castFields, type Lowering, quantizeFields } from './lowering.ts';
 export function lowerGroupNorm(node: NodeOf<'groupNorm'>, lowering: Lowering): void {
   const { x, skip, gamma, beta } = node.inputs;
   const { groups, eps, activation } = node.attributes;
+  const { groupNormSplit: split } = lowering;
   const fields = {
     batch: x.shape[0],
     rows: product(x.shape.slice(1, -1)),
@@ -18,6 +19,7 @@ export function lowerGroupNorm(node: NodeOf<'groupNorm'>, lowering: Lowering): v
     output: node.outputs[0].dtype,
     ...quantizeFields(node.outputs[0]),
     activation,
+    ...(split !== 'rows' && { split }),
   };
   lowering.emit(node, 'groupNorm', fields, {
     x: lowering.place(x),

@@ -36,7 +36,7 @@ import {
   lowerMatmul,
 } from './lower-products.ts';
 import { lowerSum, lowerUpsampleNearestGradient } from './lower-sums.ts';
-import { castFields, type InPlaceNames, Lowering } from './lowering.ts';
+import { castFields, Lowering, type LoweringOptions } from './lowering.ts';
 
 type Rule<K extends OpName> = (node: NodeOf<K>, lowering: Lowering) => void;
 
@@ -101,8 +101,8 @@ export interface Lowered {
  *
  * @throws BookendError `unsupported` for an op that has no native kernel
  */
-export function lower(graph: Graph, inPlace: InPlaceNames = {}): Lowered {
-  const lowering = new Lowering(graph, inPlace);
+export function lower(graph: Graph, options: LoweringOptions = {}): Lowered {
+  const lowering = new Lowering(graph, options);
   const inputs = new Map<string, Place>();
   for (const [name, value] of Object.entries(graph.inputs)) {
     inputs.set(name, lowering.allocate(value));

@@ -6,6 +6,7 @@ import { flopsOf, isOp } from '../ir/op-table.ts';
 import type {
   ArrayName,
   Conv2dFields,
+  GroupNormSplit,
   Instruction,
   InstructionFields,
   NativeOp,
@@ -27,9 +28,15 @@ export interface InPlaceNames {
   readonly outputs?: { has(name: string): boolean };
 }
 
+export interface LoweringOptions {
+  readonly inPlace?: InPlaceNames;
+  readonly groupNormSplit?: GroupNormSplit;
+}
+
 /** The state of one lowering: what has been emitted, and where every Value lies. */
 export class Lowering {
   readonly graph: Graph;
+  readonly groupNormSplit: GroupNormSplit;
   readonly instructions: Instruction[] = [];
   readonly storages: Storage[] = [];
   readonly #places = new Map<Value, Place>();
@@ -40,8 +47,10 @@ export class Lowering {
   /** Computed Values that are outputs in place: whoever computes them writes there. */
   readonly #destinations = new Map<Value, Place>();
 
-  constructor(graph: Graph, { parameters, outputs }: InPlaceNames = {}) {
+  constructor(graph: Graph, { inPlace = {}, groupNormSplit = 'rows' }: LoweringOptions = {}) {
+    const { parameters, outputs } = inPlace;
     this.graph = graph;
+    this.groupNormSplit = groupNormSplit;
     for (const node of graph.nodes) {
       for (const value of Object.values(node.inputs)) this.#addReader(value, node);
     }

@@ -1,6 +1,6 @@
 import type { Instruction } from '../compiler/instructions.ts';
 import type { DType } from '../core/dtype.ts';
-import { tensor } from '../core/tensor.ts';
+import { castTensor, type Tensor, tensor } from '../core/tensor.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { Pass } from '../passes/index.ts';
 import type { WeightSource } from '../runtime/backend.ts';
@@ -8,7 +8,11 @@ import type { IsaName } from '../runtime/native/addon.ts';
 import { type CeilingType, measureCeiling } from '../runtime/native/ceiling.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
 import { nativeBackend } from '../runtime/native/native-backend.ts';
-import type { InstructionProfile, NativeExecutable } from '../runtime/native/native-executable.ts';
+import type {
+  InstructionInfo,
+  InstructionProfile,
+  NativeExecutable,
+} from '../runtime/native/native-executable.ts';
 
 export interface BenchmarkOptions {
   /** What makes the graph ready to run, and decides what it computes in. */
@@ -149,7 +153,7 @@ export function mapCeilings(
 }
 
 /** Smooth numbers of about unit size; token ids count up. */
-export function syntheticInputs(graph: Graph) {
+export function syntheticInputs(graph: Graph): Record<string, Tensor> {
   return Object.fromEntries(
     Object.entries(graph.inputs).map(([name, { dtype, shape }]) => {
       const length = shape.reduce((product, extent) => product * extent, 1);
@@ -158,7 +162,8 @@ export function syntheticInputs(graph: Graph) {
           ? Int32Array.from({ length }, (_, i) => i % 77)
           : Float32Array.from({ length }, (_, i) => Math.sin(0.7 * i));
       if (name === 'timestep') data.fill(500);
-      return [name, tensor(dtype, shape, data)];
+      const numbers = tensor(dtype === 's32' ? 's32' : 'f32', shape, data);
+      return [name, castTensor(numbers, dtype)];
     }),
   );
 }
@@ -220,13 +225,7 @@ export function opTimes(
   instructions: readonly Instruction[],
   ceilings: ProbedCeilings,
 ): OpTime[] {
-  const groups = new Map<string, number[]>();
-  rounds[0].instructions.forEach(({ op, kernel }, i) => {
-    const key = `${op}\n${kernel.name}`;
-    groups.set(key, [...(groups.get(key) ?? []), i]);
-  });
-  const times = [...groups].map(([key, members]) => {
-    const [op, kernel] = key.split('\n');
+  const times = byKernel(rounds[0].instructions).map(({ op, kernel, members }) => {
     const sum = (
       of: (instruction: InstructionProfile) => number,
       round: Pick<Round, 'instructions'>,
@@ -238,6 +237,20 @@ export function opTimes(
     return { op, kernel, count: members.length, seconds, flops, type, fractionOfCeiling };
   });
   return times.sort((a, b) => b.seconds - a.seconds);
+}
+
+/** Instructions of the same op and kernel, by their places in `instructions`. */
+export function byKernel(
+  instructions: readonly Pick<InstructionInfo, 'op' | 'kernel'>[],
+): { readonly op: string; readonly kernel: string; readonly members: readonly number[] }[] {
+  const groups = new Map<string, { op: string; kernel: string; members: number[] }>();
+  for (const [i, { op, kernel }] of instructions.entries()) {
+    const key = `${op} ${kernel.name}`;
+    const group = groups.get(key) ?? { op, kernel: kernel.name, members: [] };
+    group.members.push(i);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
 }
 
 export function median(values: readonly number[]): number {

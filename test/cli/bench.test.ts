@@ -41,3 +41,41 @@ test('bench --training computes in no integers', async () => {
   assert.equal(status, 2);
   assert.match(stderr, /fp32 or bf16, and int8 was asked for/);
 });
+
+const coreUsage = ['bench', '--core-usage', '--model', model, '--size', '64x64', '--rounds', '1'];
+
+test('bench --core-usage prints what each op, and each split of GroupNorm, makes of the cores', async () => {
+  const threads = ['--threads', '2', '--simulate-threads', '1,64'];
+  const { status, stdout, stderr } = await runBookend([...coreUsage, ...threads]);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^op +kernel +count +ms +share +2 threads +~1 +~64$/m);
+  assert.match(stdout, /^conv2d +conv2d\.\S+ +\d+ +[\d.]+ +[\d.]+% +[\d.]+% +100\.0% +[\d.]+%$/m);
+  assert.match(stdout, /^speed-up +[\d.]+× +1\.0× +[\d.]+×$/m);
+  assert.match(stdout, /^shape +count +split by +tasks +1 thread +2 threads +~1 +~64$/m);
+  assert.match(stdout, /^all of a step +\d+ +rows +\d+ .*\n +channels +\d+ .*\n +groups +\d+ /m);
+  assert.match(stdout, /^Simulated: .*Not modelled: /m);
+  assert.match(stderr, /simulated 64 threads/);
+});
+
+test('bench --core-usage --json gives the same as an object', async () => {
+  const outcome = await runBookend([...coreUsage, '--simulate-threads', '4', '--json']);
+  assert.equal(outcome.status, 0, outcome.stderr);
+  const { step, norms } = outcome.json() as {
+    step: { simulated: { threads: number; seconds: number; busySeconds: number }[]; tasks: number };
+    norms: { norms: { splits: object }[] };
+  };
+  const [{ threads, seconds, busySeconds }] = step.simulated;
+  assert.equal(threads, 4);
+  assert.ok(seconds > 0 && busySeconds >= seconds && busySeconds <= 4 * seconds);
+  assert.ok(step.tasks > 0);
+  assert.deepEqual(Object.keys(norms.norms[0].splits), ['rows', 'channels', 'groups']);
+});
+
+test('bench --core-usage refuses what it cannot do', async () => {
+  const both = await runBookend([...coreUsage, '--training']);
+  assert.equal(both.status, 2);
+  assert.match(both.stderr, /pass one of the two/);
+  const list = await runBookend([...coreUsage, '--simulate-threads', '2,0']);
+  assert.equal(list.status, 2);
+  assert.match(list.stderr, /whole numbers from 1 to 256/);
+});

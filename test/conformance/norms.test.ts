@@ -69,6 +69,7 @@ function groupNormProblem(spec: GroupNormShape): Problem {
     op: 'groupNorm',
     dtypes: ['f32', 'bf16'],
     flops: 0,
+    ways: [{ groupNormSplit: 'groups' }, { groupNormSplit: 'channels' }],
     make: (dtype) => {
       const channels = shape[shape.length - 1] + skip;
       const gamma = noiseTensor(3, 'f32', [channels], 0.3, 1);

@@ -6,7 +6,7 @@ import { floats, type Tensor } from '../../src/core/tensor.ts';
 import type { Graph } from '../../src/ir/graph.ts';
 import { memoryWeights } from '../../src/runtime/memory-weights.ts';
 import type { IsaName } from '../../src/runtime/native/addon.ts';
-import { nativeBackend } from '../../src/runtime/native/native-backend.ts';
+import { type NativeOptions, nativeBackend } from '../../src/runtime/native/native-backend.ts';
 import { cannotTest, expectedIsa, ISAS, isEmulated } from './kernel-sets.ts';
 import { findViolation } from './tolerance.ts';
 
@@ -32,6 +32,8 @@ export interface Problem {
   readonly dtypes: readonly DType[];
   /** Rough cost of one run, to leave the slowest kernels out of the largest problems. */
   readonly flops: number;
+  /** Other ways to run it, which must give the same bits. */
+  readonly ways?: readonly NativeOptions[];
   make(dtype: DType): Trial | Promise<Trial>;
 }
 
@@ -48,6 +50,11 @@ const MOST_FLOPS: Record<IsaName, number> = {
 const MOST_EMULATED_FLOPS = 5e7;
 // Small enough to run again on other numbers of threads, where results must be the same.
 const FLOPS_FOR_THREADS = 5e7;
+const OTHER_THREADS: readonly NativeOptions[] = [
+  { threads: 1 },
+  { threads: 3 },
+  { threads: 64, simulateThreads: true },
+];
 
 /** The sets that can run `flops` in a bearable time, by emulation or for real. */
 export function testableSets(flops: number): readonly IsaName[] {
@@ -67,8 +74,9 @@ export function testProblem(problem: Problem): void {
       for (const isa of testableSets(problem.flops)) {
         let names = '';
         let first: Tensor | undefined;
-        for (const threads of problem.flops <= FLOPS_FOR_THREADS ? [2, 1, 3] : [2]) {
-          const options = { isa, threads, passes: [] };
+        const others = problem.flops <= FLOPS_FOR_THREADS ? OTHER_THREADS : [];
+        for (const way of [{}, ...others, ...(problem.ways ?? [])]) {
+          const options = { isa, threads: 2, passes: [], ...way };
           const executable = await nativeBackend.compile(trial.graph, weights, options);
           try {
             const kernels = executable.info.instructions.filter(({ op }) => op === problem.op);
@@ -81,7 +89,7 @@ export function testProblem(problem: Problem): void {
             const { out } = await executable.run(trial.inputs);
             if (!first) check(trial.expectation, out, `${isa} (${names})`);
             first ??= out;
-            assert.deepEqual(out, first, `${names} on ${threads} threads`);
+            assert.deepEqual(out, first, `${names}, ${JSON.stringify(way)}`);
           } finally {
             executable.dispose();
           }

@@ -110,6 +110,17 @@ function description({ weights, codes, bias, floats }: Buffers): NativeProgramDe
         quantizeScale: 0.1,
         quantizeZero: 9,
       },
+      {
+        op: 'groupNorm',
+        ...group,
+        skipChannels: 2,
+        activation: 'none',
+        split: 'channels',
+        x,
+        skip,
+        out,
+        ...norm,
+      },
       { op: 'layerNorm', rows: 3, channels: 8, x, out, ...norm },
       {
         op: 'attention',

@@ -9,6 +9,11 @@
 
 namespace bookend {
 
+// What a task is. `rows`: a chunk of rows, with all of their channels. The other two are there to
+// be compared with it: a group of channels, or a few neighbouring channels, over all rows. All three
+// give the same bits.
+enum class GroupNormSplit { rows, groups, channels };
+
 struct GroupNormOperands {
   const void* x;       // [batch, rows, channels]
   const void* skip;    // [batch, rows, skip_channels], or nullptr: groups run over [x, skip]
@@ -24,6 +29,7 @@ struct GroupNormProblem {
   float epsilon;
   DType input = DType::f32, output = DType::f32;  // f32 or bf16; the output also u8
   Activation activation = Activation::none;  // none or silu
+  GroupNormSplit split = GroupNormSplit::rows;
   float quantize_scale = 1.0f, quantize_zero = 0.0f;  // of a u8 output: code = y / scale + zero
 };
 

@@ -1,10 +1,11 @@
 // GroupNorm over float verbs F in three parallel phases: moments per channel of each chunk of rows,
-// their combination per group, normalisation with SiLU. Work is cut along rows, not groups, so that
-// one image of 32 groups keeps every core busy; chunks depend on the shape alone, so results do not
-// depend on the number of threads.
+// their combination per group, normalisation with SiLU. Work is cut along rows, not groups: rows of
+// all channels lie side by side, and a group's few channels share their cache lines with the groups
+// beside it. Chunks depend on the shape alone, so results do not depend on the number of threads,
+// nor on what a task is: split by groups or channels, it measures the same chunks.
 #pragma once
 
-#include "kernels/group_norm/group_norm.h"
+#include "kernels/group_norm/group_norm_plan.h"
 #include "simd/float_math.h"
 #include "simd/lanes.h"
 
@@ -29,108 +30,106 @@ class GroupNorm {
   }
 
   static std::size_t scratch_bytes(const GroupNormProblem& problem, int) {
-    const Plan plan(problem);
+    const GroupNormPlan plan(problem);
     return static_cast<std::size_t>(problem.batch * plan.floats_per_image()) * sizeof(float);
   }
 
   static void run(const GroupNormProblem& problem, const GroupNormOperands& operands,
                   const RunContext& context) {
-    const Plan plan(problem);
+    const GroupNormPlan plan(problem);
     float* scratch = reinterpret_cast<float*>(context.scratch);
-    context.pool.for_each(problem.batch * plan.chunks, [&](std::int64_t task, int) {
-      const std::int64_t image = task / plan.chunks, chunk = task % plan.chunks;
+    const auto measure_piece = [&](std::int64_t task, int) {
       with_type(problem.input, [&](auto* type) {
-        measure(type, problem, operands, plan, image, chunk, plan.image(scratch, image));
+        measure(type, problem, operands, plan, plan.piece(task), scratch);
       });
-    });
-    context.pool.for_each(problem.batch * problem.groups, [&](std::int64_t task, int) {
+    };
+    const auto combine_group = [&](std::int64_t task, int) {
       const std::int64_t image = task / problem.groups, group = task % problem.groups;
       combine(problem, operands, plan, group, plan.image(scratch, image));
-    });
-    context.pool.for_each(problem.batch * plan.chunks, [&](std::int64_t task, int) {
-      const std::int64_t image = task / plan.chunks, chunk = task % plan.chunks;
+    };
+    const auto apply_piece = [&](std::int64_t task, int) {
       with_type(problem.input, [&](auto* in) {
         with_result_type(problem.output, [&](auto* out) {
+          const GroupNormPiece piece = plan.piece(task);
           if (problem.activation == Activation::silu) {
-            apply<Activation::silu>(in, out, problem, operands, plan, image, chunk, scratch);
+            apply<Activation::silu>(in, out, problem, operands, plan, piece, scratch);
           } else {
-            apply<Activation::none>(in, out, problem, operands, plan, image, chunk, scratch);
+            apply<Activation::none>(in, out, problem, operands, plan, piece, scratch);
           }
         });
       });
-    });
+    };
+    if (problem.split == GroupNormSplit::groups) {
+      context.pool.for_each(problem.batch * problem.groups, [&](std::int64_t task, int worker) {
+        measure_piece(task, worker);
+        combine_group(task, worker);
+        apply_piece(task, worker);
+      });
+      return;
+    }
+    context.pool.for_each(problem.batch * plan.pieces, measure_piece);
+    context.pool.for_each(problem.batch * problem.groups, combine_group);
+    context.pool.for_each(problem.batch * plan.pieces, apply_piece);
   }
 
  private:
   using Vector = typename F::Vector;
 
-  // How an image is cut and where its scratch lies: [chunks][shift, rest, squares][channels], where
-  // shift + rest is the mean of the chunk, unrounded; then the three vectors of the last phase,
-  // [mean, scale, offset][channels].
-  struct Plan {
-    static constexpr std::int64_t kMaxChunks = 16, kMinRows = 8;
-    std::int64_t channels, rows, rows_per_chunk, chunks;
-
-    explicit Plan(const GroupNormProblem& problem)
-        : channels(problem.channels + problem.skip_channels), rows(problem.rows) {
-      rows_per_chunk = (rows + kMaxChunks - 1) / kMaxChunks;
-      rows_per_chunk = (rows_per_chunk + kMinRows - 1) / kMinRows * kMinRows;
-      chunks = (rows + rows_per_chunk - 1) / rows_per_chunk;
-    }
-    std::int64_t begin(std::int64_t chunk) const { return chunk * rows_per_chunk; }
-    std::int64_t size(std::int64_t chunk) const {
-      const std::int64_t left = rows - begin(chunk);
-      return left < rows_per_chunk ? left : rows_per_chunk;
-    }
-    std::int64_t floats_per_image() const { return (3 * chunks + 3) * channels; }
-    float* image(float* scratch, std::int64_t index) const {
-      return scratch + index * floats_per_image();
-    }
-    float* shift(float* image, std::int64_t chunk) const { return image + 3 * chunk * channels; }
-    float* rest(float* image, std::int64_t chunk) const { return shift(image, chunk) + channels; }
-    float* squares(float* image, std::int64_t chunk) const { return rest(image, chunk) + channels; }
-    float* result(float* image, int which) const { return shift(image, chunks) + which * channels; }
-  };
-
-  // Calls body(source, its channels, its first channel in the concatenation) for x, then skip.
+  // Calls body(source, channels of its rows, how many of them, the first one in the concatenation)
+  // for the part of `piece` that lies in x, then in skip; `source` points at its first channel.
   template <class T, class Body>
   static void for_sources(const GroupNormProblem& problem, const GroupNormOperands& operands,
-                          const Body& body) {
-    body(static_cast<const T*>(operands.x), problem.channels, std::int64_t{0});
-    if (problem.skip_channels != 0) {
-      body(static_cast<const T*>(operands.skip), problem.skip_channels, problem.channels);
+                          const GroupNormPiece& piece, const Body& body) {
+    const std::int64_t n = problem.channels;
+    if (piece.first < n) {
+      const std::int64_t end = piece.end < n ? piece.end : n;
+      body(static_cast<const T*>(operands.x) + piece.first, n, end - piece.first, piece.first);
+    }
+    if (piece.end > n) {
+      const std::int64_t first = piece.first > n ? piece.first : n;
+      body(static_cast<const T*>(operands.skip) + (first - n), problem.skip_channels,
+           piece.end - first, first);
     }
   }
 
-  // Moments of every channel over one chunk. Sums run over differences
+  // Moments of every channel over each chunk. Sums run over differences
   // from the chunk's first row, which keeps them exact where a channel's mean is large beside its
   // spread, and in tiles of 8 rows, which keeps partial sums short and in registers.
   template <class T>
   static void measure(T*, const GroupNormProblem& problem, const GroupNormOperands& operands,
-                      const Plan& plan, std::int64_t image, std::int64_t chunk, float* scratch) {
-    const std::int64_t rows = plan.size(chunk);
-    for_sources<T>(problem, operands, [&](const T* source, std::int64_t n, std::int64_t first) {
-      const T* x = source + (image * problem.rows + plan.begin(chunk)) * n;
-      float* shift = plan.shift(scratch, chunk) + first;
-      float* rest = plan.rest(scratch, chunk) + first;
-      float* squares = plan.squares(scratch, chunk) + first;
-      for (std::int64_t row = 0; row < rows; row += 8) {
-        const std::int64_t tile = rows - row < 8 ? rows - row : 8;
-        for_lanes<F>(n, [&](std::int64_t c, const auto& lanes) {
-          Vector sum = row == 0 ? F::zero() : lanes.load(rest + c);
-          Vector square = row == 0 ? F::zero() : lanes.load(squares + c);
-          add_tile(x + row * n + c, n, tile, lanes.load(x + c), sum, square, lanes);
-          lanes.store(rest + c, sum);
-          lanes.store(squares + c, square);
-        });
-      }
-      const Vector per_row = F::splat(1.0f / static_cast<float>(rows));
+                      const GroupNormPlan& plan, const GroupNormPiece& piece, float* scratch) {
+    float* moments = plan.image(scratch, piece.image);
+    for (std::int64_t chunk = piece.chunk; chunk < piece.end_chunk; ++chunk) {
+      const std::int64_t begin = piece.image * problem.rows + plan.begin(chunk);
+      for_sources<T>(problem, operands, piece,
+                     [&](const T* source, std::int64_t stride, std::int64_t n, std::int64_t first) {
+                       measure_chunk(source + begin * stride, stride, n, plan.size(chunk),
+                                     plan.shift(moments, chunk) + first,
+                                     plan.rest(moments, chunk) + first,
+                                     plan.squares(moments, chunk) + first);
+                     });
+    }
+  }
+
+  template <class T>
+  static void measure_chunk(const T* x, std::int64_t stride, std::int64_t n, std::int64_t rows,
+                            float* shift, float* rest, float* squares) {
+    for (std::int64_t row = 0; row < rows; row += 8) {
+      const std::int64_t tile = rows - row < 8 ? rows - row : 8;
       for_lanes<F>(n, [&](std::int64_t c, const auto& lanes) {
-        const Vector sum = lanes.load(rest + c), mean = F::mul(sum, per_row);
-        lanes.store(shift + c, lanes.load(x + c));
-        lanes.store(rest + c, mean);
-        lanes.store(squares + c, F::fnma(sum, mean, lanes.load(squares + c)));
+        Vector sum = row == 0 ? F::zero() : lanes.load(rest + c);
+        Vector square = row == 0 ? F::zero() : lanes.load(squares + c);
+        add_tile(x + row * stride + c, stride, tile, lanes.load(x + c), sum, square, lanes);
+        lanes.store(rest + c, sum);
+        lanes.store(squares + c, square);
       });
+    }
+    const Vector per_row = F::splat(1.0f / static_cast<float>(rows));
+    for_lanes<F>(n, [&](std::int64_t c, const auto& lanes) {
+      const Vector sum = lanes.load(rest + c), mean = F::mul(sum, per_row);
+      lanes.store(shift + c, lanes.load(x + c));
+      lanes.store(rest + c, mean);
+      lanes.store(squares + c, F::fnma(sum, mean, lanes.load(squares + c)));
     });
   }
 
@@ -151,7 +150,7 @@ class GroupNorm {
   // Algorithm for Computing Sample Variances" (1979), in double: there are few. y = (x - mean)
   // scale + offset takes the mean rounded to float, and what that lost goes into the offset.
   static void combine(const GroupNormProblem& problem, const GroupNormOperands& operands,
-                      const Plan& plan, std::int64_t group, float* scratch) {
+                      const GroupNormPlan& plan, std::int64_t group, float* scratch) {
     const std::int64_t size = plan.channels / problem.groups, first = group * size;
     const double count = static_cast<double>(size) * static_cast<double>(plan.rows);
     double total = 0, within = 0, between = 0;
@@ -193,16 +192,20 @@ class GroupNorm {
 
   template <Activation activation, class In, class Out>
   static void apply(In*, Out*, const GroupNormProblem& problem, const GroupNormOperands& operands,
-                    const Plan& plan, std::int64_t image, std::int64_t chunk, float* scratch) {
-    float* moments = plan.image(scratch, image);
-    const std::int64_t begin = image * problem.rows + plan.begin(chunk);
+                    const GroupNormPlan& plan, const GroupNormPiece& piece, float* scratch) {
+    float* moments = plan.image(scratch, piece.image);
+    const std::int64_t image = piece.image * problem.rows;
+    const std::int64_t begin = image + plan.begin(piece.chunk);
+    const std::int64_t last = piece.end_chunk - 1;
+    const std::int64_t end = image + plan.begin(last) + plan.size(last);
     const auto quantizer = Quantizer<F>::of(problem.quantize_scale, problem.quantize_zero);
-    for_sources<In>(problem, operands, [&](const In* source, std::int64_t n, std::int64_t first) {
+    const auto each = [&](const In* source, std::int64_t stride, std::int64_t n,
+                          std::int64_t first) {
       const float* mean = plan.result(moments, 0) + first;
       const float* scale = plan.result(moments, 1) + first;
       const float* offset = plan.result(moments, 2) + first;
-      for (std::int64_t row = begin; row < begin + plan.size(chunk); ++row) {
-        const In* x = source + row * n;
+      for (std::int64_t row = begin; row < end; ++row) {
+        const In* x = source + row * stride;
         Out* out = static_cast<Out*>(operands.out) + row * plan.channels + first;
         for_lanes<F>(n, [&](std::int64_t c, const auto& lanes) {
           const Vector d = F::sub(lanes.load(x + c), lanes.load(mean + c));
@@ -210,7 +213,8 @@ class GroupNorm {
           lanes.store(out + c, quantizer.apply(out, activate<F, activation>(y)));
         });
       }
-    });
+    };
+    for_sources<In>(problem, operands, piece, each);
   }
 };
 

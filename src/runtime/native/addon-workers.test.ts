@@ -29,7 +29,7 @@ function nextMessage(worker: Worker): Promise<unknown> {
 
 test('a worker that ends in the middle of a run takes nothing with it', async () => {
   const code = `
-      addon.run(program, arena, [x], false).promise.catch(() => undefined);
+      addon.run(program, arena, [x], 'nothing').promise.catch(() => undefined);
       parentPort.postMessage('running');`;
   const worker = startWorker(code, { count: 2 ** 20, instructions: 10000 });
   await nextMessage(worker);
@@ -41,7 +41,7 @@ test('a worker that ends while results come in takes nothing with it', async () 
       const turn = async () => {
         for (;;) {
           const loading = addon.loadVector({ dtype: 'f32', data: x }, 'bf16', count);
-          await Promise.all([addon.run(program, arena, [x], true).promise, loading]);
+          await Promise.all([addon.run(program, arena, [x], 'instructions').promise, loading]);
           parentPort.postMessage('turned');
         }
       };

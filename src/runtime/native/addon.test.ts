@@ -19,7 +19,12 @@ test('a program of every instruction runs', async () => {
   const good = await makeDescription();
   const program = addon.createProgram(good);
   assert.equal(addon.describeProgram(program).kernels.length, good.instructions.length);
-  const { promise } = addon.run(program, addon.createArena(), [new Float32Array(120)], true);
+  const { promise } = addon.run(
+    program,
+    addon.createArena(),
+    [new Float32Array(120)],
+    'instructions',
+  );
   const { outputs, seconds } = await promise;
   assert.equal(outputs[0].byteLength, 640);
   assert.equal(seconds!.length, good.instructions.length);
@@ -74,7 +79,7 @@ test('no field of a description can crash the process', async () => {
         const instructions = good.instructions.with(i, { ...instruction, [field]: value });
         try {
           const program = addon.createProgram({ ...good, instructions });
-          await addon.run(program, arena, [new Float32Array(120)], false).promise;
+          await addon.run(program, arena, [new Float32Array(120)], 'nothing').promise;
           accepted++;
         } catch (error) {
           assert.ok(hasCode(error) || error instanceof TypeError, `${field}: ${error}`);
@@ -103,7 +108,7 @@ test('random sizes never lead out of the arena unnoticed', async () => {
     try {
       const instructions = good.instructions.with(i, instruction);
       const program = addon.createProgram({ ...good, instructions });
-      await addon.run(program, arena, [new Float32Array(120)], false).promise;
+      await addon.run(program, arena, [new Float32Array(120)], 'nothing').promise;
     } catch (error) {
       assert.ok(hasCode(error), String(error));
     }
@@ -125,12 +130,12 @@ test('descriptions, handles and inputs of the wrong kind are errors', async () =
     () => addon.createProgram({ ...good, instructions: [1] as never }),
     () => addon.createProgram({ ...good, inputs: [{ arena: ARENA_BYTES, bytes: 1 }] }),
     () => addon.createProgram({ ...good, outputs: [{ arena: -1, bytes: 1 }] }),
-    () => addon.run({} as never, arena, [input], false),
-    () => addon.run(arena as never, program as never, [input], false),
-    () => addon.run(program, arena, [], false),
-    () => addon.run(program, arena, [new Float32Array(119)], false),
-    () => addon.run(program, arena, [{}] as never, false),
-    () => addon.run(program, arena, undefined as never, false),
+    () => addon.run({} as never, arena, [input], 'nothing'),
+    () => addon.run(arena as never, program as never, [input], 'nothing'),
+    () => addon.run(program, arena, [], 'nothing'),
+    () => addon.run(program, arena, [new Float32Array(119)], 'nothing'),
+    () => addon.run(program, arena, [{}] as never, 'nothing'),
+    () => addon.run(program, arena, undefined as never, 'nothing'),
     () => addon.releaseBuffer(arena as never),
     () => addon.releaseArena(program as never),
     () => addon.releaseProgram(null as never),
@@ -158,7 +163,7 @@ test('instructions write to arrays, and to no weight', async () => {
     addon.createProgram({ ...good, instructions: [{ ...unary, kind: 'exp', out }] });
   const program = create({ buffer, offset: 40 });
   addon.releaseBuffer(buffer);
-  await addon.run(program, addon.createArena(), [new Float32Array(120)], false).promise;
+  await addon.run(program, addon.createArena(), [new Float32Array(120)], 'nothing').promise;
   assert.deepEqual(array, new Float32Array(110).fill(1, 10));
   assert.throws(() => create({ buffer: bias }), /out is a weight buffer/);
   const { buffer: other } = addon.createFloats(110);
@@ -285,9 +290,9 @@ test('what has been released is refused, and what still runs lives on', async ()
   const good = await makeDescription();
   const program = addon.createProgram(good);
   const arena = addon.createArena();
-  const { promise } = addon.run(program, arena, [new Float32Array(120)], false);
+  const { promise } = addon.run(program, arena, [new Float32Array(120)], 'nothing');
   addon.releaseProgram(program);
   addon.releaseArena(arena);
   assert.equal((await promise).outputs.length, 1);
-  assert.throws(() => addon.run(program, arena, [new Float32Array(120)], false), /released/);
+  assert.throws(() => addon.run(program, arena, [new Float32Array(120)], 'nothing'), /released/);
 });

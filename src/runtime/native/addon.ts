@@ -50,6 +50,8 @@ export interface NativeRange {
 export interface NativeProgramDescription {
   readonly isa: IsaName;
   readonly threads: number;
+  /** One thread does the work of all of them, one after the other. */
+  readonly simulateThreads?: boolean;
   readonly arenaBytes: number;
   /** The fields and operands of each instruction side by side, and its op. */
   readonly instructions: readonly Readonly<Record<string, unknown>>[];
@@ -57,8 +59,23 @@ export interface NativeProgramDescription {
   readonly outputs: readonly NativeRange[];
 }
 
+/** What a run takes down: times of instructions, or those and the times of their tasks. */
+export type NativeMeasure = 'nothing' | 'instructions' | 'tasks';
+
+/** The loops of a run in order: three arrays of loops, then two of the tasks of all of them. */
+export interface NativeLog {
+  /** Whose loop it is. */
+  readonly instructions: Int32Array;
+  readonly loopTasks: Int32Array;
+  readonly loopSeconds: Float64Array;
+  readonly taskSeconds: Float64Array;
+  readonly taskWorkers: Int32Array;
+  /** Of loops that would have been too much for the log: 2^22 tasks. */
+  readonly tasksLeftOut: number;
+}
+
 export interface NativeRun {
-  readonly promise: Promise<{ outputs: ArrayBuffer[]; seconds?: number[] }>;
+  readonly promise: Promise<{ outputs: ArrayBuffer[]; seconds?: number[]; log?: NativeLog }>;
   /** Stops before the next instruction; the promise rejects. */
   abort(): void;
 }
@@ -103,6 +120,6 @@ export interface NativeAddon {
     program: NativeProgram,
     arena: NativeArena,
     inputs: readonly TypedArray[],
-    profile: boolean,
+    measure: NativeMeasure,
   ): NativeRun;
 }

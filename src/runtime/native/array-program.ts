@@ -46,7 +46,7 @@ export async function runOnArrays(program: ArrayProgram): Promise<ArrayBuffer> {
   );
   const arena = acquireArena();
   try {
-    const run = callAddon((addon) => addon.run(native, arena, [constants], false));
+    const run = callAddon((addon) => addon.run(native, arena, [constants], 'nothing'));
     return (await run.promise).outputs[0];
   } catch (error) {
     throw asBookendError(error);

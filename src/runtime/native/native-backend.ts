@@ -22,6 +22,11 @@ export interface NativeOptions extends CompileOptions {
   readonly isa?: IsaName;
   /** Default: BOOKEND_THREADS, else one for each core. */
   readonly threads?: number;
+  /**
+   * Plans for `threads` threads, and one does the work of all of them, one after the other: what each
+   * would have to do can then be measured on a machine of fewer cores.
+   */
+  readonly simulateThreads?: boolean;
   readonly inPlace?: InPlaceArrays;
 }
 
@@ -60,7 +65,8 @@ export const nativeBackend: NativeBackend = {
         const { buffer, offset } = inPlace.place(array);
         return { buffer, offset: offset + place.byteOffset };
       };
-      const description = describe(program, { isa, threads }, operand);
+      const { simulateThreads } = options;
+      const description = describe(program, { isa, threads, simulateThreads }, operand);
       const native = callAddon((addon) => addon.createProgram(description));
       return new NativeExecutable(program, native, { isa, threads }, release);
     } catch (error) {
@@ -104,7 +110,7 @@ async function loadWeights(
 
 function describe(
   program: Program,
-  { isa, threads }: { isa: IsaName; threads: number },
+  target: Pick<NativeProgramDescription, 'isa' | 'threads' | 'simulateThreads'>,
   operand: (place: Place) => NativeOperand,
 ): NativeProgramDescription {
   const instruction = ({ op, fields, operands }: Instruction) => ({
@@ -117,8 +123,7 @@ function describe(
     bytes,
   });
   return {
-    isa,
-    threads,
+    ...target,
     arenaBytes: program.memory.arenaBytes,
     instructions: program.instructions.map(instruction),
     inputs: program.inputs.map(range),

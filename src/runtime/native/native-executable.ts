@@ -6,7 +6,14 @@ import { elementCount } from '../../core/shape.ts';
 import type { Tensor } from '../../core/tensor.ts';
 import type { Executable, RunOptions } from '../backend.ts';
 import { checkInputs } from '../check-tensors.ts';
-import type { IsaName, KernelInfo, NativeArena, NativeProgram } from './addon.ts';
+import type {
+  IsaName,
+  KernelInfo,
+  NativeArena,
+  NativeLog,
+  NativeMeasure,
+  NativeProgram,
+} from './addon.ts';
 import { acquireArena, releaseArena } from './arena.ts';
 import { callAddon } from './loader.ts';
 import { asBookendError } from './native-errors.ts';
@@ -36,6 +43,21 @@ export interface InstructionProfile extends InstructionInfo {
 export interface Profile {
   readonly outputs: Record<string, Tensor>;
   readonly instructions: readonly InstructionProfile[];
+}
+
+/** A loop over tasks that an instruction ran on the pool of threads. */
+export interface LoopRecord {
+  /** From its start until all of its tasks were done. */
+  readonly seconds: number;
+  /** Of each task, in the order in which they are claimed. */
+  readonly taskSeconds: Float64Array;
+  /** Which thread ran it, from 0 on. */
+  readonly taskWorkers: Int32Array;
+}
+
+/** What an instruction did in parallel; the rest of its time is one thread's. */
+export interface InstructionRecord extends InstructionProfile {
+  readonly loops: readonly LoopRecord[];
 }
 
 type Inputs = Readonly<Record<string, Tensor>>;
@@ -79,15 +101,34 @@ export class NativeExecutable implements Executable {
    * `insufficient-memory`
    */
   async run(inputs: Inputs, { signal }: RunOptions = {}): Promise<Record<string, Tensor>> {
-    return (await this.#run(inputs, false, signal)).outputs;
+    return (await this.#run(inputs, 'nothing', signal)).outputs;
   }
 
   /** A run with the time that each instruction took. */
   async profile(inputs: Inputs, { signal }: RunOptions = {}): Promise<Profile> {
-    const { outputs, seconds } = await this.#run(inputs, true, signal);
+    const { outputs, seconds } = await this.#run(inputs, 'instructions', signal);
     const instructions = this.info.instructions.map((info, i) => ({
       ...info,
       seconds: seconds[i],
+    }));
+    return { outputs, instructions };
+  }
+
+  /**
+   * A run with the time that each task of each instruction took.
+   *
+   * @throws BookendError `unsupported` for a run of more than 4 million tasks
+   */
+  async record(
+    inputs: Inputs,
+    { signal }: RunOptions = {},
+  ): Promise<{ outputs: Profile['outputs']; instructions: readonly InstructionRecord[] }> {
+    const { outputs, seconds, log } = await this.#run(inputs, 'tasks', signal);
+    const loops = loopsOf(log!, this.program.name);
+    const instructions = this.info.instructions.map((info, i) => ({
+      ...info,
+      seconds: seconds[i],
+      loops: loops.get(i) ?? [],
     }));
     return { outputs, instructions };
   }
@@ -106,7 +147,7 @@ export class NativeExecutable implements Executable {
     return printProgram(this.program);
   }
 
-  async #run(inputs: Inputs, profile: boolean, signal: AbortSignal | undefined) {
+  async #run(inputs: Inputs, measure: NativeMeasure, signal: AbortSignal | undefined) {
     if (this.#disposed) {
       throw new BookendError(
         'invalid-argument',
@@ -117,13 +158,13 @@ export class NativeExecutable implements Executable {
     checkInputs(this.program.graph, inputs);
     for (const port of this.program.inputs) checkIds(port, inputs[port.name]);
     const data = this.program.inputs.map(({ name }) => inputs[name].data);
-    const run = callAddon((addon) => addon.run(this.#native, this.#arena, data, profile));
+    const run = callAddon((addon) => addon.run(this.#native, this.#arena, data, measure));
     const abort = () => run.abort();
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      const { outputs, seconds = [] } = await run.promise;
+      const { outputs, seconds = [], log } = await run.promise;
       const entries = this.program.outputs.map((p, i) => [p.name, asTensor(p, outputs[i])]);
-      return { outputs: Object.fromEntries(entries) as Record<string, Tensor>, seconds };
+      return { outputs: Object.fromEntries(entries) as Record<string, Tensor>, seconds, log };
     } catch (error) {
       throwIfAborted(signal);
       throw asBookendError(error);
@@ -131,6 +172,30 @@ export class NativeExecutable implements Executable {
       signal?.removeEventListener('abort', abort);
     }
   }
+}
+
+/** By instruction. */
+function loopsOf(log: NativeLog, name: string): ReadonlyMap<number, LoopRecord[]> {
+  const { instructions, loopTasks, loopSeconds, taskSeconds, taskWorkers, tasksLeftOut } = log;
+  if (tasksLeftOut > 0) {
+    throw new BookendError(
+      'unsupported',
+      `${name} runs ${taskSeconds.length + tasksLeftOut} tasks, and 4194304 can be recorded; use a smaller image or batch.`,
+    );
+  }
+  const loops = new Map<number, LoopRecord[]>();
+  let begin = 0;
+  for (const [i, instruction] of instructions.entries()) {
+    const end = begin + loopTasks[i];
+    const loop = {
+      seconds: loopSeconds[i],
+      taskSeconds: taskSeconds.subarray(begin, end),
+      taskWorkers: taskWorkers.subarray(begin, end),
+    };
+    loops.set(instruction, [...(loops.get(instruction) ?? []), loop]);
+    begin = end;
+  }
+  return loops;
 }
 
 function asTensor({ dtype, shape }: Port, buffer: ArrayBuffer): Tensor {
