@@ -43,6 +43,12 @@ export interface Description {
   readonly logits: Float32Array;
 }
 
+/** Rows of features, [count, dimensions]. */
+export interface FeatureRows {
+  readonly data: Float32Array;
+  readonly dimensions: number;
+}
+
 /**
  * The number of rows of `features`.
  *
@@ -56,12 +62,19 @@ export function countRows(features: Float32Array, dimensions: number): number {
       `${features.length} numbers are no rows of ${dimensions} features; pass whole rows.`,
     );
   }
-  const bad = features.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
+  if (!isAllFinite(features)) {
+    const bad = features.findIndex((value) => !Number.isFinite(value));
     throw new BookendError(
       'non-finite',
       `Feature ${bad % dimensions} of image ${Math.floor(bad / dimensions)} is ${features[bad]}; check the extractor's weights, or use f32.`,
     );
   }
   return rows;
+}
+
+/** A sum of products with 0 is 0 unless a factor is not finite. */
+function isAllFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += 0 * values[i];
+  return sum === 0;
 }

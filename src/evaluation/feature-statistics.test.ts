@@ -48,6 +48,19 @@ test('batches of any size give the statistics of all at once', () => {
   }
 });
 
+test('all at once is the same, and waits for timers', async () => {
+  const data = hashedUniform('many', [200, 512], 1).data as Float32Array;
+  const running = new RunningStatistics(512);
+  running.add(data);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  const { mean, covariance } = await featureStatistics(data, 512);
+  clearInterval(timer);
+  assert.ok(turns > 0);
+  assertClose(mean, running.statistics().mean, 1e-12);
+  assertClose(covariance, running.statistics().covariance, 1e-12);
+});
+
 test('merging is adding', () => {
   const parts = [features('a', 5), features('b', 12, 3), new Float32Array(0)];
   const merged = new RunningStatistics(DIMENSIONS);
@@ -64,14 +77,16 @@ test('merging is adding', () => {
   assert.throws(() => merged.merge(new RunningStatistics(3)), { code: 'invalid-argument' });
 });
 
-test('one image, parts of a row and nonsense are refused', () => {
+test('one image, parts of a row and nonsense are refused', async () => {
   const one = features('a', 1);
-  assert.throws(() => featureStatistics(one, DIMENSIONS), {
+  await assert.rejects(featureStatistics(one, DIMENSIONS), {
     code: 'invalid-argument',
     message: /covariance of 1 image/,
   });
-  assert.throws(() => featureStatistics(one.subarray(1), DIMENSIONS), { code: 'invalid-argument' });
-  assert.throws(() => featureStatistics(Float32Array.of(...one, ...one.with(2, Number.NaN)), 7), {
+  await assert.rejects(featureStatistics(one.subarray(1), DIMENSIONS), {
+    code: 'invalid-argument',
+  });
+  await assert.rejects(featureStatistics(Float32Array.of(...one, ...one.with(2, Number.NaN)), 7), {
     code: 'non-finite',
     message: /Feature 2 of image 1 is NaN/,
   });

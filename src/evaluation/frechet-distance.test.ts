@@ -71,7 +71,7 @@ test('independent features have the sum of (√variance - √variance)²', async
 
 test('a distribution has no distance to itself, singular or not', async () => {
   for (const rows of [300, 40, 2]) {
-    const a = correlated('a', rows, 100, 6);
+    const a = await correlated('a', rows, 100, 6);
     const { distance, covarianceTerm } = await frechetDistance(a, a);
     assert.ok(distance >= 0 && distance < 1e-7, `${rows} rows: ${distance}`);
     assert.equal(distance, covarianceTerm);
@@ -79,7 +79,8 @@ test('a distribution has no distance to itself, singular or not', async () => {
 });
 
 test('the distance is symmetric, and the same on all instruction sets and numbers of threads', async () => {
-  const [a, b] = [correlated('a', 300, 150, 4), correlated('b', 90, 150, 3)];
+  const a = await correlated('a', 300, 150, 4);
+  const b = await correlated('b', 90, 150, 3);
   const back = (await frechetDistance(b, a)).distance;
   for (const { name, missing } of instructionSets()) {
     if (missing !== null) continue;
@@ -111,7 +112,8 @@ test('statistics that do not fit each other are refused', async () => {
 });
 
 test('too few images are told, on either side', async () => {
-  const [few, many] = [correlated('a', 20, 30, 1), correlated('b', 31, 30, 1)];
+  const few = await correlated('a', 20, 30, 1);
+  const many = await correlated('b', 31, 30, 1);
   const warnings = [];
   for (const [a, b] of [
     [few, many],

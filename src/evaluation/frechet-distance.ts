@@ -2,6 +2,7 @@ import { BookendError } from '../core/errors.ts';
 import { resultAt, runOnArrays } from '../runtime/native/array-program.ts';
 import { sharedFloats, sharedPlace } from '../runtime/native/shared-floats.ts';
 import type { FeatureStatistics } from './feature-statistics.ts';
+import { Pauses } from './pauses.ts';
 
 export interface FrechetDistance {
   /** The squared distance, which is what papers call FID. Never negative. */
@@ -27,7 +28,7 @@ export async function frechetDistance(
   b: FeatureStatistics,
   { threads }: { readonly threads?: number } = {},
 ): Promise<FrechetDistance> {
-  requireComparable(a, b);
+  await requireComparable(a, b);
   const meanTerm = a.mean.reduce((sum, value, i) => sum + (value - b.mean[i]) ** 2, 0);
   const total = trace(a) + trace(b);
   const covarianceTerm = Math.max(0, total - 2 * (await sqrtTrace(a, b, threads)));
@@ -49,22 +50,30 @@ async function sqrtTrace(
   const instruction = {
     op: 'sqrtTrace',
     n: a.dimensions,
-    a: sharedPlace('the first covariance', sharedDoubles(a.covariance)),
-    b: sharedPlace('the second covariance', sharedDoubles(b.covariance)),
+    a: sharedPlace('the first covariance', await sharedDoubles(a.covariance)),
+    b: sharedPlace('the second covariance', await sharedDoubles(b.covariance)),
     out: resultAt(0),
   };
   const results = await runOnArrays({ instructions: [instruction], resultBytes: 16, threads });
   return new Float64Array(results)[0];
 }
 
+/** Numbers that are looked at, or copied, before the event loop may turn. */
+const PIECE = 2 ** 18;
+
 /** A copy in native memory; kernels' memory is known by its floats, two to a double. */
-function sharedDoubles(values: Float64Array): Float32Array {
+async function sharedDoubles(values: Float64Array): Promise<Float32Array> {
   const shared = sharedFloats(2 * values.length);
-  new Float64Array(shared.buffer, shared.byteOffset, values.length).set(values);
+  const doubles = new Float64Array(shared.buffer, shared.byteOffset, values.length);
+  const pauses = new Pauses();
+  for (let at = 0; at < values.length; at += PIECE) {
+    doubles.set(values.subarray(at, at + PIECE), at);
+    if (pauses.isDue) await pauses.take();
+  }
   return shared;
 }
 
-function requireComparable(a: FeatureStatistics, b: FeatureStatistics): void {
+async function requireComparable(a: FeatureStatistics, b: FeatureStatistics): Promise<void> {
   for (const { mean, covariance, dimensions } of [a, b]) {
     if (mean.length !== dimensions || covariance.length !== dimensions ** 2) {
       throw new BookendError(
@@ -72,7 +81,7 @@ function requireComparable(a: FeatureStatistics, b: FeatureStatistics): void {
         `Statistics of ${dimensions} features have ${mean.length} means and ${covariance.length} covariances; give ${dimensions} and ${dimensions ** 2}.`,
       );
     }
-    if (!mean.every(Number.isFinite) || !covariance.every(Number.isFinite)) {
+    if (!(await isAllFinite(mean)) || !(await isAllFinite(covariance))) {
       throw new BookendError(
         'non-finite',
         'The statistics hold numbers that are not finite; compute them again.',
@@ -85,6 +94,15 @@ function requireComparable(a: FeatureStatistics, b: FeatureStatistics): void {
       `Statistics of ${a.dimensions} and of ${b.dimensions} features cannot be compared; use one extractor for both.`,
     );
   }
+}
+
+async function isAllFinite(values: Float64Array): Promise<boolean> {
+  const pauses = new Pauses();
+  for (let at = 0; at < values.length; at += PIECE) {
+    if (!values.subarray(at, at + PIECE).every(Number.isFinite)) return false;
+    if (pauses.isDue) await pauses.take();
+  }
+  return true;
 }
 
 /** A covariance of n images has the rank n - 1 at most. */

@@ -1,8 +1,8 @@
 import { BookendError } from '../core/errors.ts';
 import { TorchGenerator } from '../core/rng.ts';
-import type { FeatureRows } from './distances.ts';
-import { dotProducts } from './dot-products.ts';
-import { countRows } from './feature-extractor.ts';
+import { countRows, type FeatureRows } from './feature-extractor.ts';
+import { type ChosenRows, kernelSums } from './kernel-sums.ts';
+import { Pauses } from './pauses.ts';
 
 export interface KernelDistanceOptions {
   /** Default 100, as in the paper. */
@@ -38,13 +38,13 @@ export async function kernelDistance(
   const fewest = Math.min(...counts);
   const { subsets = 100, subsetSize = Math.min(1000, fewest), seed = 0 } = options;
   requireSizes(a, b, { subsets, subsetSize, fewest });
-  const random = new TorchGenerator(seed);
-  const distances: number[] = [];
-  for (let i = 0; i < subsets; i++) {
-    const x = chosenRows(a, counts[0], subsetSize, random);
-    const y = chosenRows(b, counts[1], subsetSize, random);
-    distances.push(await discrepancy(x, y, a.dimensions));
-  }
+  const [x, y] = await chooseSubsets([a, b], subsets, subsetSize, seed);
+  const [ofX, ofY] = [await kernelSums(x, x, 'others'), await kernelSums(y, y, 'others')];
+  const between = await kernelSums(x, y, 'all');
+  const pairs = subsetSize * (subsetSize - 1);
+  const distances = ofX.map(
+    (sum, i) => (sum + ofY[i]) / pairs - (2 * between[i]) / subsetSize ** 2,
+  );
   const distance = distances.reduce((sum, value) => sum + value, 0) / subsets;
   const squares = distances.reduce((sum, value) => sum + (value - distance) ** 2, 0);
   const deviation = subsets > 1 ? Math.sqrt(squares / (subsets - 1)) : 0;
@@ -71,36 +71,32 @@ function requireSizes(
   }
 }
 
-/** `size` different rows, by the first swaps of a Fisher–Yates shuffle. */
-function chosenRows(
-  { data, dimensions }: FeatureRows,
-  count: number,
+/** Subsets of each set, drawn by turns. */
+async function chooseSubsets(
+  sets: readonly FeatureRows[],
+  subsets: number,
   size: number,
-  random: TorchGenerator,
-): Float32Array {
+  seed: number,
+): Promise<ChosenRows[]> {
+  const random = new TorchGenerator(seed);
+  const pauses = new Pauses();
+  const chosen = sets.map((rows) => ({ rows, subsets: [] as Uint32Array[] }));
+  for (let i = 0; i < subsets; i++) {
+    for (const { rows, subsets: drawn } of chosen) {
+      drawn.push(chosenRows(rows.data.length / rows.dimensions, size, random));
+      if (pauses.isDue) await pauses.take();
+    }
+  }
+  return chosen;
+}
+
+/** `size` different rows of `count`, in ascending order, by the first swaps of a Fisher–Yates shuffle. */
+function chosenRows(count: number, size: number, random: TorchGenerator): Uint32Array {
   const order = Uint32Array.from({ length: count }, (_, i) => i);
   const draws = random.uniformFloat32(size);
-  const out = new Float32Array(size * dimensions);
   for (let i = 0; i < size; i++) {
     const other = i + Math.floor(draws[i] * (count - i));
     [order[i], order[other]] = [order[other], order[i]];
-    const from = order[i] * dimensions;
-    out.set(data.subarray(from, from + dimensions), i * dimensions);
   }
-  return out;
-}
-
-async function discrepancy(x: Float32Array, y: Float32Array, dimensions: number): Promise<number> {
-  const size = x.length / dimensions;
-  const kernel = (product: number) => (product / dimensions + 1) ** 3;
-  const within = async (rows: Float32Array) => {
-    const products = await dotProducts(rows, rows, dimensions);
-    let sum = 0;
-    for (let i = 0; i < products.length; i++) {
-      if (i % (size + 1) !== 0) sum += kernel(products[i]);
-    }
-    return sum / (size * (size - 1));
-  };
-  const between = (await dotProducts(x, y, dimensions)).reduce((sum, p) => sum + kernel(p), 0);
-  return (await within(x)) + (await within(y)) - (2 * between) / size ** 2;
+  return order.slice(0, size).sort();
 }

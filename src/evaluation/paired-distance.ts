@@ -1,6 +1,6 @@
 import { BookendError } from '../core/errors.ts';
-import { type FeatureRows, rowDistance } from './distances.ts';
-import { countRows } from './feature-extractor.ts';
+import { rowDistance } from './distances.ts';
+import { countRows, type FeatureRows } from './feature-extractor.ts';
 
 /**
  * How far each image is from the one it is paired with, such as the full-precision image of the same

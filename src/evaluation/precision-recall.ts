@@ -1,6 +1,6 @@
 import { BookendError } from '../core/errors.ts';
-import { type FeatureRows, forEachSquaredDistance } from './distances.ts';
-import { countRows } from './feature-extractor.ts';
+import { forEachRowOfDistances } from './distances.ts';
+import { countRows, type FeatureRows } from './feature-extractor.ts';
 
 export interface PrecisionRecall {
   /** Share of the generated images that lie in the manifold of the real ones: fidelity. */
@@ -36,9 +36,11 @@ export async function precisionRecall(
   const generatedRadii = await squaredRadii(generated, neighbours);
   const isPrecise = new Uint8Array(counts[1]);
   const isRecalled = new Uint8Array(counts[0]);
-  await forEachSquaredDistance(real, generated, (i, j, squared) => {
-    if (squared <= realRadii[i]) isPrecise[j] = 1;
-    if (squared <= generatedRadii[j]) isRecalled[i] = 1;
+  await forEachRowOfDistances(real, generated, (i, j, squared) => {
+    for (let at = 0; at < squared.length; at++) {
+      if (squared[at] <= realRadii[i]) isPrecise[j + at] = 1;
+      if (squared[at] <= generatedRadii[j + at]) isRecalled[i] = 1;
+    }
   });
   return { precision: shareOf(isPrecise), recall: shareOf(isRecalled), neighbours };
 }
@@ -48,14 +50,20 @@ async function squaredRadii(rows: FeatureRows, k: number): Promise<Float64Array>
   const count = rows.data.length / rows.dimensions;
   // The k smallest so far of each row, in ascending order.
   const nearest = new Float64Array(count * k).fill(Number.POSITIVE_INFINITY);
-  await forEachSquaredDistance(rows, rows, (i, j, squared) => {
-    if (i === j) return;
-    let at = (i + 1) * k - 1;
-    if (squared >= nearest[at]) return;
-    for (; at > i * k && nearest[at - 1] > squared; at--) nearest[at] = nearest[at - 1];
-    nearest[at] = squared;
+  await forEachRowOfDistances(rows, rows, (i, j, squared) => {
+    const ofRow = nearest.subarray(i * k, (i + 1) * k);
+    for (let at = 0; at < squared.length; at++) {
+      if (squared[at] < ofRow[k - 1] && i !== j + at) insert(ofRow, squared[at]);
+    }
   });
   return Float64Array.from({ length: count }, (_, i) => nearest[(i + 1) * k - 1]);
+}
+
+/** Puts a number into ascending ones, of which the last is dropped. */
+function insert(sorted: Float64Array, value: number): void {
+  let at = sorted.length - 1;
+  for (; at > 0 && sorted[at - 1] > value; at--) sorted[at] = sorted[at - 1];
+  sorted[at] = value;
 }
 
 function shareOf(flags: Uint8Array): number {

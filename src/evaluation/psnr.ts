@@ -17,7 +17,7 @@ export function meanSquaredError(a: Pixels, b: Pixels): number {
     );
   }
   let sum = 0;
-  for (const [i, value] of a.data.entries()) sum += (value - b.data[i]) ** 2;
+  for (let i = 0; i < a.data.length; i++) sum += (a.data[i] - b.data[i]) ** 2;
   return sum / a.data.length;
 }
 

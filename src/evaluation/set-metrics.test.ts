@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hashedUniform } from '../models/random-weights.ts';
-import { type FeatureRows, forEachSquaredDistance, rowDistance } from './distances.ts';
+import { forEachRowOfDistances, rowDistance } from './distances.ts';
+import type { FeatureRows } from './feature-extractor.ts';
 import { inceptionScore } from './inception-score.ts';
 import { kernelDistance } from './kernel-distance.ts';
 import { diversity, meanPairwiseDistance, pairedDistances } from './paired-distance.ts';
@@ -18,11 +19,14 @@ const REFUSED = { code: 'invalid-argument' };
 test('distances in blocks are those of the rows', async () => {
   const [a, b] = [rows('a', 1100, 3, 100), rows('b', 1030, 3, 100)];
   let seen = 0;
-  await forEachSquaredDistance(a, b, (i, j, squared) => {
-    seen++;
-    if ((i * 7 + j) % 1009 !== 0) return;
-    const expected = rowDistance(a, i, b, j);
-    assert.ok(Math.abs(Math.sqrt(squared) - expected) < 1e-3, `${i} ${j}`);
+  await forEachRowOfDistances(a, b, (i, first, squared) => {
+    seen += squared.length;
+    for (const [at, value] of squared.entries()) {
+      const j = first + at;
+      if ((i * 7 + j) % 1009 !== 0) continue;
+      const expected = rowDistance(a, i, b, j);
+      assert.ok(Math.abs(Math.sqrt(value) - expected) < 1e-3, `${i} ${j}`);
+    }
   });
   assert.equal(seen, 1100 * 1030);
 });
@@ -66,17 +70,17 @@ test('kernel distance refuses subsets that there are not', async () => {
   await assert.rejects(kernelDistance(a, rows('a', 10, 5)), REFUSED);
 });
 
-test('Inception Score is 1 for images alike and the number of classes for sure and even ones', () => {
+test('Inception Score is 1 for images alike and the number of classes for sure and even ones', async () => {
   const alike = Float32Array.from({ length: 12 * 4 }, (_, i) => i % 4);
-  const { score } = inceptionScore(alike, 4, { splits: 3 });
+  const { score } = await inceptionScore(alike, 4, { splits: 3 });
   assert.ok(Math.abs(score - 1) < 1e-12);
   const sure = Float32Array.from({ length: 12 * 4 }, (_, i) =>
     i % 4 === Math.floor(i / 4) % 4 ? 1000 : 0,
   );
-  const even = inceptionScore(sure, 4, { splits: 3 });
+  const even = await inceptionScore(sure, 4, { splits: 3 });
   assert.ok(Math.abs(even.score - 4) < 1e-9);
   assert.ok(even.deviation < 1e-9);
-  assert.throws(() => inceptionScore(alike, 4, { splits: 13 }), REFUSED);
+  await assert.rejects(inceptionScore(alike, 4, { splits: 13 }), REFUSED);
 });
 
 test('diversity averages over prompts', () => {
@@ -94,14 +98,14 @@ test('diversity averages over prompts', () => {
   assert.throws(() => pairedDistances(line(1), line(1, 2)), REFUSED);
 });
 
-test('SSIM wants images of one size that hold the window', () => {
+test('SSIM wants images of one size that hold the window', async () => {
   const image = (width: number, height: number) => ({
     width,
     height,
     channels: 1,
     data: new Uint8Array(width * height),
   });
-  assert.equal(ssim(image(11, 11), image(11, 11)), 1);
-  assert.throws(() => ssim(image(10, 20), image(10, 20)), REFUSED);
-  assert.throws(() => ssim(image(20, 12), image(12, 20)), REFUSED);
+  assert.equal(await ssim(image(11, 11), image(11, 11)), 1);
+  await assert.rejects(ssim(image(10, 20), image(10, 20)), REFUSED);
+  await assert.rejects(ssim(image(20, 12), image(12, 20)), REFUSED);
 });

@@ -66,7 +66,7 @@ async function measureBatch(
   const clipScores = clip && (await clip.score(images, texts, signal));
   return Promise.all(
     images.map(async (image, i) => ({
-      ...(paired !== undefined && likeness(image, await readPair(drawn[i], paired))),
+      ...(paired !== undefined && (await likeness(image, await readPair(drawn[i], paired)))),
       ...(clipScores && { clipScore: clipScores[i] }),
     })),
   );
@@ -77,9 +77,9 @@ export function pairedPath(image: DrawnImage, folder: string): string {
   return join(folder, basename(image.path));
 }
 
-function likeness(image: Image, pair: Image): ImageMeasures {
+async function likeness(image: Image, pair: Image): Promise<ImageMeasures> {
   const isWindowed = Math.min(image.width, image.height) >= SSIM_WINDOW;
-  return { psnr: psnr(image, pair), ...(isWindowed && { ssim: ssim(image, pair) }) };
+  return { psnr: psnr(image, pair), ...(isWindowed && { ssim: await ssim(image, pair) }) };
 }
 
 async function readPair(drawn: DrawnImage, folder: string): Promise<Image> {

@@ -53,7 +53,7 @@ export async function setMetrics(
   return {
     extractor,
     images: count,
-    ...(scored && { inceptionScore: inceptionScore(logits.data, logits.classes) }),
+    ...(scored && { inceptionScore: await inceptionScore(logits.data, logits.classes) }),
     ...(imagesPerPrompt > 1 && { diversity: diversity(byPrompt(features, imagesPerPrompt)) }),
     ...(ofReference && { reference: ofReference }),
     notes,
@@ -66,9 +66,8 @@ async function referenceMetrics(
   notes: string[],
   threads: number | undefined,
 ): Promise<ReferenceMetrics> {
-  const [own, other] = [features, reference].map(({ data, dimensions }) =>
-    featureStatistics(data, dimensions),
-  );
+  const own = await featureStatistics(features.data, features.dimensions);
+  const other = await featureStatistics(reference.data, reference.dimensions);
   const frechet = await frechetDistance(own, other, { threads });
   if (frechet.warning) notes.push(frechet.warning);
   const kernel = await kernelDistance(features, reference);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { BookendError } from '../../core/errors.ts';
 import { floats, type Tensor, tensor } from '../../core/tensor.ts';
-import type { FeatureRows } from '../../evaluation/distances.ts';
+import type { FeatureRows } from '../../evaluation/feature-extractor.ts';
 import { openCheckpoint } from '../../io/checkpoint.ts';
 import { writeSafetensors } from '../../io/safetensors.ts';
 import type { TensorSource } from '../../io/tensor-source.ts';

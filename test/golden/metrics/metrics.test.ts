@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { FeatureRows } from '../../../src/evaluation/distances.ts';
+import type { FeatureRows } from '../../../src/evaluation/feature-extractor.ts';
 import { featureStatistics } from '../../../src/evaluation/feature-statistics.ts';
 import { frechetDistance } from '../../../src/evaluation/frechet-distance.ts';
 import { inceptionScore } from '../../../src/evaluation/inception-score.ts';
@@ -42,14 +42,17 @@ function assertNear(actual: number, value: number, relative: number): void {
 }
 
 test("Fréchet distance is pytorch-fid's", async () => {
-  const { distance, warning } = await frechetDistance(statistics(real), statistics(generated));
+  const { distance, warning } = await frechetDistance(
+    await statistics(real),
+    await statistics(generated),
+  );
   assertNear(distance, expected.frechet, 1e-9);
   assert.equal(warning, undefined);
 });
 
 test('Fréchet distance of too few images is the same, with a warning', async () => {
-  const few = statistics(first(real, 9));
-  const { distance, warning } = await frechetDistance(few, statistics(generated));
+  const few = await statistics(first(real, 9));
+  const { distance, warning } = await frechetDistance(few, await statistics(generated));
   // pytorch-fid takes the square root of a singular matrix, which is good to half the digits.
   assertNear(distance, expected.frechetOfFew, 1e-5);
   assert.match(warning ?? '', /^9 images are too few .* 24 features, which has only rank 8;/);
@@ -66,9 +69,9 @@ test('precision and recall are those of all distances at once', async () => {
   assert.deepEqual([precision, recall], expected.precisionRecall);
 });
 
-test('Inception Score is the divergence from the marginal', () => {
+test('Inception Score is the divergence from the marginal', async () => {
   const logits = hashedUniform('logits', [40, CLASSES], 3).data as Float32Array;
-  const { score, deviation } = inceptionScore(logits, CLASSES, { splits: 4 });
+  const { score, deviation } = await inceptionScore(logits, CLASSES, { splits: 4 });
   assertNear(score, expected.inceptionScore[0], 1e-10);
   assertNear(deviation, expected.inceptionScore[1], 1e-9);
 });
@@ -79,7 +82,7 @@ test('distances of pairs are Euclidean', () => {
   assertNear(meanPairwiseDistance(first(real, 7)), expected.pairwise, 1e-12);
 });
 
-test("SSIM and PSNR are scikit-image's", () => {
+test("SSIM and PSNR are scikit-image's", async () => {
   const [width, height] = [29, 17];
   const bits = (name: string, shift: number) =>
     hashedUniform(name, [width * height * 3], 1).data.map((value) =>
@@ -90,7 +93,7 @@ test("SSIM and PSNR are scikit-image's", () => {
   const image = (data: Uint8Array): Image => ({ width, height, channels: 3, data });
   const clean = image(Uint8Array.from(a));
   const noisy = image(Uint8Array.from(a, (value, i) => Math.min(255, value + noise[i])));
-  assertNear(ssim(clean, noisy), expected.ssim, 1e-10);
+  assertNear(await ssim(clean, noisy), expected.ssim, 1e-10);
   assertNear(psnr(clean, noisy), expected.psnr, 1e-12);
-  assert.equal(ssim(clean, clean), 1);
+  assert.equal(await ssim(clean, clean), 1);
 });
