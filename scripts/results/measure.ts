@@ -19,12 +19,11 @@ import {
   featuresOfImages,
   type ImageFeatures,
   referenceFeatures,
-  writeFeatures,
 } from '../../src/pipelines/evaluation/image-features.ts';
 import { readRecord } from '../../src/pipelines/evaluation/image-record.ts';
 import { type DrawnImage, seedOf, setImagePath } from '../../src/pipelines/evaluation/image-set.ts';
 import { loadExtractor } from '../../src/pipelines/evaluation/load-extractor.ts';
-import { measureImages } from '../../src/pipelines/evaluation/measure-images.ts';
+import { measureImages, pairedPath } from '../../src/pipelines/evaluation/measure-images.ts';
 import { coloursOf } from './colours.ts';
 import type { Distances, Measures } from './measures.ts';
 import { nearestPictures } from './nearest-pictures.ts';
@@ -72,16 +71,11 @@ async function drawnImages(
   return drawn;
 }
 
-/** From the row's folder, or extracted and stored there. */
-async function featuresOf(folder: string, table: Table, row: Row, images: readonly DrawnImage[]) {
-  const path = join(imagesOf(folder, table, row), '../features.safetensors');
-  if (await exists(path)) return referenceFeatures(extractor, path);
-  const features = await featuresOfImages(
-    extractor,
-    images.map((image) => image.path),
-  );
-  await writeFeatures(path, features);
-  return features;
+/** From the row's folder, as far as they are stored there. */
+function featuresOf(folder: string, table: Table, row: Row, images: readonly DrawnImage[]) {
+  const cache = join(imagesOf(folder, table, row), '../features.safetensors');
+  const paths = images.map(({ path }) => path);
+  return featuresOfImages(extractor, paths, { cache });
 }
 
 const exists = (path: string) =>
@@ -91,9 +85,8 @@ const exists = (path: string) =>
   );
 
 async function distances(features: ImageFeatures, reference: ImageFeatures): Promise<Distances> {
-  const [own, other] = [features, reference].map(({ data, dimensions }) =>
-    featureStatistics(data, dimensions),
-  );
+  const own = await featureStatistics(features.data, features.dimensions);
+  const other = await featureStatistics(reference.data, reference.dimensions);
   const { distance: frechet } = await frechetDistance(own, other, { threads });
   const { distance: kernel, deviation } = await kernelDistance(features, reference);
   const { precision, recall } = await precisionRecall(reference, features);
@@ -138,8 +131,11 @@ async function measureRow(folder: string, table: Table, row: Row, { art, own }: 
   const [full] = table.rows;
   const paired = row === full ? undefined : imagesOf(folder, table, full);
   const likeness = paired === undefined ? [] : await measureImages(images, { paired });
-  const fullFeatures =
-    paired === undefined ? undefined : await featuresOf(folder, table, full, images);
+  const pairs =
+    paired === undefined
+      ? undefined
+      : images.map((image) => ({ ...image, path: pairedPath(image, paired) }));
+  const fullFeatures = pairs && (await featuresOf(folder, table, full, pairs));
   const each = imagesOfPrompt(table);
   const measures: Measures = {
     images: images.length,
@@ -160,12 +156,8 @@ async function measureRow(folder: string, table: Table, row: Row, { art, own }: 
 }
 
 /** Features of a folder of pictures; stored beside it. */
-async function pictures(extractor: FeatureExtractor, folder: string): Promise<ImageFeatures> {
-  const path = `${folder}.safetensors`;
-  if (await exists(path)) return referenceFeatures(extractor, path);
-  const features = await referenceFeatures(extractor, folder);
-  await writeFeatures(path, features);
-  return features;
+function pictures(extractor: FeatureExtractor, folder: string): Promise<ImageFeatures> {
+  return referenceFeatures(extractor, folder, { cache: `${folder}.safetensors` });
 }
 
 const only = values.only?.split(',');

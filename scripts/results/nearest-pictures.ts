@@ -1,4 +1,5 @@
-import { type FeatureRows, forEachSquaredDistance } from '../../src/evaluation/distances.ts';
+import { forEachRowOfDistances } from '../../src/evaluation/distances.ts';
+import type { FeatureRows } from '../../src/evaluation/feature-extractor.ts';
 
 /**
  * For each image, 1 where of all training pictures that of its prompt is the nearest, else 0.
@@ -14,10 +15,12 @@ export async function nearestPictures(
   const count = images.data.length / images.dimensions;
   const best = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
   const nearest = new Int32Array(count);
-  await forEachSquaredDistance(images, pictures, (i, j, squared) => {
-    if (squared >= best[i]) return;
-    best[i] = squared;
-    nearest[i] = j;
+  await forEachRowOfDistances(images, pictures, (i, j, squared) => {
+    for (const [at, value] of squared.entries()) {
+      if (value >= best[i]) continue;
+      best[i] = value;
+      nearest[i] = j + at;
+    }
   });
   return Array.from(nearest, (picture, i) => (picture === Math.floor(i / each) ? 1 : 0));
 }
