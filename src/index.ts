@@ -55,6 +55,17 @@ export {
   type SetMetricsOptions,
   setMetrics,
 } from './pipelines/evaluation/set-metrics.ts';
+export {
+  type Sweep,
+  type SweepForecast,
+  type SweepProgress,
+  type SweepRequest,
+  sweep,
+} from './pipelines/evaluation/sweep.ts';
+export type { PairedQuality } from './pipelines/evaluation/sweep-measures.ts';
+export type { SweepGrid, SweepPoint, SweepPrecision } from './pipelines/evaluation/sweep-points.ts';
+export type { SweepRecommendation } from './pipelines/evaluation/sweep-recommendation.ts';
+export type { SweepRow } from './pipelines/evaluation/sweep-rows.ts';
 export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
 export {
   type Pipeline,
@@ -65,6 +76,7 @@ export {
   UnconditionalPipeline,
 } from './pipelines/index.ts';
 export type { InpaintRequest } from './pipelines/inpaint.ts';
+export type { LayerRanking, LayerSensitivity } from './pipelines/layer-sensitivity.ts';
 export type { LoadOptions } from './pipelines/load.ts';
 export {
   type LayerReport,
@@ -84,6 +96,7 @@ export type {
   TileDecoded,
   Timings,
 } from './pipelines/request.ts';
+export type { StepSensitivity } from './pipelines/sensitivity.ts';
 export type { StableDiffusion } from './pipelines/stable-diffusion.ts';
 export type { TextToImageRequest } from './pipelines/text-to-image.ts';
 export type { DataFree, ImageData, TrainingData } from './pipelines/training/open-batches.ts';

@@ -12,25 +12,60 @@ import {
 } from './generate-options.ts';
 import { wholeNumber } from './options.ts';
 
-export interface EvaluateOptions extends SamplingOptions, ModelOptions {
-  readonly out: string;
+/** Which images to draw. */
+export interface DrawingOptions {
   readonly prompts?: string;
   readonly count?: number;
   readonly imagesPerPrompt: number;
-  readonly batchSize: number;
   readonly seed: number;
-  readonly paired?: string;
-  readonly clip?: string;
+}
+
+/** What to compare sets of images by. */
+export interface ExtractorOptions {
   readonly extractor?: string;
   readonly resizing: InceptionResizing;
   readonly reference?: string;
+}
+
+/** With which effort. */
+export interface EffortOptions {
+  readonly batchSize: number;
+  readonly threads?: number;
   readonly json?: boolean;
+}
+
+export interface EvaluateOptions
+  extends DrawingOptions,
+    ExtractorOptions,
+    SamplingOptions,
+    ModelOptions,
+    EffortOptions {
+  readonly out: string;
+  readonly paired?: string;
+  readonly clip?: string;
 }
 
 /** The options of `bookend evaluate`, in the groups that its help shows. */
 export function addEvaluateOptions(command: Command): void {
+  command.requiredOption(
+    '-o, --out <folder>',
+    'for images and report; one that has images goes on',
+  );
+  addDrawingOptions(command);
   command
-    .requiredOption('-o, --out <folder>', 'for images and report; one that has images goes on')
+    .optionsGroup('What to measure:')
+    .option('--paired <folder>', 'PSNR to the images of the same prompts and seeds in there')
+    .option('--clip <model>', 'CLIP score by this model: a folder or a hub id');
+  addExtractorOptions(command);
+  addSamplingOptions(command);
+  command.optionsGroup('With which model:');
+  addModelOptions(command);
+  addPrecisionOptions(command);
+  addEffortOptions(command);
+}
+
+export function addDrawingOptions(command: Command): void {
+  command
     .optionsGroup('What to draw:')
     .option('--prompts <file>', 'one on each line, JSONL or COCO captions')
     .option('-c, --count <n>', 'so many of the prompts, or images without', wholeNumber(1))
@@ -38,10 +73,9 @@ export function addEvaluateOptions(command: Command): void {
     .option('--seed <s>', 'image i uses s + i, unless its prompt names one', wholeNumber(0), 0)
     .option('-n, --negative <prompt>', 'what not to draw');
   addSizeOptions(command);
-  command
-    .optionsGroup('What to measure:')
-    .option('--paired <folder>', 'PSNR to the images of the same prompts and seeds in there')
-    .option('--clip <model>', 'CLIP score by this model: a folder or a hub id');
+}
+
+export function addExtractorOptions(command: Command): void {
   command
     .option('--extractor <model>', "features by pytorch-fid's weights as safetensors, or by nsfwjs")
     .addOption(
@@ -50,10 +84,9 @@ export function addEvaluateOptions(command: Command): void {
         .default('pytorch-fid'),
     )
     .option('--reference <images>', 'FID and others to this folder, or file of features');
-  addSamplingOptions(command);
-  command.optionsGroup('With which model:');
-  addModelOptions(command);
-  addPrecisionOptions(command);
+}
+
+export function addEffortOptions(command: Command): void {
   command
     .optionsGroup('On this machine:')
     .option('-b, --batch-size <n>', 'images of a prompt to draw together', wholeNumber(1), 1)
@@ -64,7 +97,7 @@ export function addEvaluateOptions(command: Command): void {
 /** @throws BookendError as `readPrompts` does */
 export async function imageSetPlan(
   command: Command,
-  options: EvaluateOptions,
+  options: DrawingOptions & ExtractorOptions & SamplingOptions,
 ): Promise<ImageSetPlan> {
   const { prompts, count, imagesPerPrompt, seed } = options;
   if (prompts === undefined && count === undefined) {

@@ -1,8 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { writeAtomically } from '../io/atomic-write.ts';
-import { asIoError } from '../io/io-error.ts';
 import type { Evaluation } from '../pipelines/evaluation/evaluation.ts';
 import {
   type DrawnImage,
@@ -12,6 +10,7 @@ import {
 } from '../pipelines/evaluation/image-set.ts';
 import { requirePairs } from '../pipelines/evaluation/measure-images.ts';
 import { ModelSource } from '../pipelines/evaluation/model-source.ts';
+import { prepareResultFolder } from '../pipelines/output-folder.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
 import { addEvaluateOptions, type EvaluateOptions, imageSetPlan } from './evaluate-options.ts';
 import { formatMetrics, metricTiles } from './evaluation-metrics.ts';
@@ -62,7 +61,7 @@ async function evaluate(
     // Before the long work, which would be in vain without them.
     if (paired !== undefined) await requirePairs(plan, paired);
     judges = await openJudges(options);
-    await makeFolder(out);
+    await prepareResultFolder(out);
     const compared = await openReference(judges, options, interrupt.signal);
     const { batchSize } = options;
     const { signal } = interrupt;
@@ -81,12 +80,6 @@ async function evaluate(
     await judges?.extractor?.dispose();
     await source.dispose();
   }
-}
-
-async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error) => {
-    throw asIoError('write', path, error);
-  });
 }
 
 async function draw(

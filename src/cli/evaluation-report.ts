@@ -1,6 +1,5 @@
 import { basename } from 'node:path';
 import { writeAtomically } from '../io/atomic-write.ts';
-import { encodeWebp, readImage, resizeImage } from '../io/image.ts';
 import {
   type EvaluatedImage,
   type Evaluation,
@@ -11,8 +10,10 @@ import {
   worstImages,
 } from '../pipelines/evaluation/evaluation.ts';
 import { pairedPath } from '../pipelines/evaluation/measure-images.ts';
+import { escapeMarkup, formatTick } from './chart-axes.ts';
 import { htmlPage, settingsTable, tileList } from './html-page.ts';
-import { escapeMarkup, formatTick, lineChart } from './line-chart.ts';
+import { lineChart } from './line-chart.ts';
+import { THUMBNAIL_PIXELS, thumbnail } from './thumbnail.ts';
 
 export interface EvaluationReport {
   readonly title: string;
@@ -28,8 +29,6 @@ export interface EvaluationReport {
 /** A page stays small enough to be mailed. */
 const GRID_IMAGES = 60;
 const WORST_IMAGES = 12;
-const THUMBNAIL_PIXELS = 144;
-const THUMBNAIL_QUALITY = 82;
 
 /**
  * Writes a page without scripts that loads nothing: the metrics, their distribution over the images,
@@ -107,24 +106,15 @@ async function grid(
   for (const image of images) {
     const paths = [image.path, ...(paired === undefined ? [] : [pairedPath(image, paired)])];
     const pictures: string[] = [];
-    for (const path of paths) pictures.push(await thumbnail(path, image));
+    for (const path of paths) pictures.push(await thumbnail(path, describeImage(image, path)));
     const text = escapeMarkup(shortened(caption(image)));
     items.push(`<figure>${pictures.join('')}<figcaption>${text}</figcaption></figure>`);
   }
   return `<div class="grid${paired === undefined ? '' : ' pairs'}">${items.join('')}</div>`;
 }
 
-async function thumbnail(path: string, { prompt, seed }: EvaluatedImage): Promise<string> {
-  const image = await readImage(path);
-  const scale = Math.min(1, THUMBNAIL_PIXELS / Math.max(image.width, image.height));
-  const [width, height] = [image.width, image.height].map((extent) =>
-    Math.max(1, Math.round(extent * scale)),
-  );
-  const webp = await encodeWebp(await resizeImage(image, width, height), THUMBNAIL_QUALITY);
-  // Small images are enlarged by a whole number, so that their pixels stay alike.
-  const zoom = Math.max(1, Math.floor(THUMBNAIL_PIXELS / Math.max(width, height)));
-  const title = escapeMarkup(`${basename(path)}, seed ${seed}: ${prompt}`);
-  return `<img src="data:image/webp;base64,${webp.toString('base64')}" width="${zoom * width}" height="${zoom * height}" alt="${title}" title="${title}">`;
+function describeImage({ prompt, seed }: EvaluatedImage, path: string): string {
+  return `${basename(path)}, seed ${seed}: ${prompt}`;
 }
 
 function shortened(text: string): string {

@@ -16,7 +16,7 @@ import {
   pairedPath,
 } from '../pipelines/evaluation/measure-images.ts';
 import { setMetrics } from '../pipelines/evaluation/set-metrics.ts';
-import type { EvaluateOptions } from './evaluate-options.ts';
+import type { EvaluateOptions, ExtractorOptions } from './evaluate-options.ts';
 import { createProgress, type Progress } from './progress.ts';
 
 /** What says how good an image is, as far as it is asked for. */
@@ -26,7 +26,9 @@ export interface Judges {
 }
 
 /** @throws BookendError as loading them does */
-export async function openJudges(options: EvaluateOptions): Promise<Judges> {
+export async function openJudges(
+  options: ExtractorOptions & Pick<EvaluateOptions, 'clip' | 'download' | 'threads'>,
+): Promise<Judges> {
   const { clip, extractor, resizing, download, threads } = options;
   const judge =
     clip === undefined ? {} : { clip: await loadClipModel(clip, { download, threads }) };
@@ -53,7 +55,7 @@ function besides(folder: string): string[] {
  */
 export async function openReference(
   { extractor }: Judges,
-  { out, reference }: EvaluateOptions,
+  { out, reference }: Pick<EvaluateOptions, 'out' | 'reference'>,
   signal: AbortSignal,
 ): Promise<ImageFeatures | undefined> {
   if (!extractor || reference === undefined) return undefined;

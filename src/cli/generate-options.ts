@@ -96,7 +96,13 @@ export function addSizeOptions(command: Command): void {
 export function addSamplingOptions(command: Command): void {
   command
     .optionsGroup('How to draw:')
-    .option('-s, --steps <n>', 'steps of the scheduler', wholeNumber(1), 50)
+    .option('-s, --steps <n>', 'steps of the scheduler', wholeNumber(1), 50);
+  addSchedulerOptions(command);
+}
+
+/** Beside the number of steps. */
+export function addSchedulerOptions(command: Command): void {
+  command
     .option('-g, --guidance <scale>', '1 turns guidance off', numberBetween(0, 1000), 7.5)
     .addOption(
       new Option('--scheduler <name>', "what decides the steps (default: the model's own)").choices(

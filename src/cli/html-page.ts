@@ -1,4 +1,4 @@
-import { escapeMarkup } from './line-chart.ts';
+import { escapeMarkup } from './chart-axes.ts';
 
 /** A page without scripts that loads nothing: whatever it shows is in it. */
 export interface HtmlPage {

@@ -10,6 +10,7 @@ import { addInspectCommand } from './inspect.ts';
 import { packageVersion } from './models.ts';
 import { describeError, EXIT, exitStatus, note } from './output.ts';
 import { addQuantizeCommand } from './quantize.ts';
+import { addSweepCommand } from './sweep.ts';
 import { addTrainCommand } from './train.ts';
 
 const program = new Command('bookend')
@@ -23,6 +24,7 @@ for (const add of [
   addQuantizeCommand,
   addTrainCommand,
   addEvaluateCommand,
+  addSweepCommand,
   addExportCommand,
   addInspectCommand,
   addBenchCommand,

@@ -3,7 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { formatTick, lineChart } from './line-chart.ts';
+import { formatTick } from './chart-axes.ts';
+import { lineChart } from './line-chart.ts';
 import { type TrainingCurve, trainingCurvePage, writeTrainingCurve } from './training-curve.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-curve-'));

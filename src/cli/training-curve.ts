@@ -1,6 +1,7 @@
 import { writeAtomically } from '../io/atomic-write.ts';
+import { escapeMarkup, formatTick } from './chart-axes.ts';
 import { htmlPage, settingsTable, tileList } from './html-page.ts';
-import { escapeMarkup, formatTick, lineChart, type Series } from './line-chart.ts';
+import { lineChart, type Series } from './line-chart.ts';
 import { formatDuration } from './progress.ts';
 import type { TrainingRecord } from './training-log.ts';
 

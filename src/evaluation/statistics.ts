@@ -41,3 +41,25 @@ export function summarize(values: readonly number[]): Summary {
     highest: Math.max(...values),
   };
 }
+
+/** The median of values that are independent draws, and its 95% interval. */
+export interface MedianSummary {
+  readonly count: number;
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * The interval is that of order statistics, which asks nothing of the distribution but that it be
+ * continuous: of n values in ascending order, the ranks (n ∓ 1.96·√n) ÷ 2, outwards. Of fewer than
+ * eleven values it is their extremes.
+ */
+export function summarizeMedian(values: readonly number[]): MedianSummary {
+  const sorted = [...values].sort((a, b) => a - b);
+  const count = sorted.length;
+  const reach = (QUANTILE * Math.sqrt(count)) / 2;
+  const low = Math.max(0, Math.floor(count / 2 - reach) - 1);
+  const high = Math.min(count - 1, Math.ceil(count / 2 + reach));
+  return { count, median: median(sorted), low: sorted[low], high: sorted[high] };
+}

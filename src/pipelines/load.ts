@@ -88,7 +88,8 @@ export async function loadModel(
   }
 }
 
-function unetOf(model: StableDiffusion | UnconditionalDiffusion): UNet {
+/** The network that denoises. */
+export function unetOf(model: LoadedModel['model']): UNet {
   return 'denoiser' in model ? model.denoiser.unet : model.unet;
 }
 

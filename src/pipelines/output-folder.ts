@@ -1,4 +1,4 @@
-import { mkdir, realpath, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { BookendError } from '../core/errors.ts';
 import { asIoError } from '../io/io-error.ts';
@@ -87,6 +87,20 @@ export async function canResumeTraining(folder: string, wanted: boolean): Promis
     'invalid-argument',
     `${folder} holds training under way; go on with it by --resume (\`resume: true\`), or name another folder.`,
   );
+}
+
+/**
+ * Makes a folder for results, or removes what a killed run was writing in it when it was.
+ *
+ * @throws BookendError `io`
+ */
+export async function prepareResultFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+    for (const file of (await readdir(path)).filter(isTemporary)) await rm(join(path, file));
+  } catch (error) {
+    throw asIoError('write', path, error);
+  }
 }
 
 export async function exists(path: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import type { Graph } from '../ir/graph.ts';
 import { runPasses } from '../passes/index.ts';
 import { int8Scores } from '../passes/int8-scores.ts';
 import { quantizeLayers } from '../passes/quantize-layers.ts';
+import type { QuantizationConfig } from '../quantization/config.ts';
 import { parseQuantizedUNet, type QuantizedUNet } from '../quantization/quantized-model.ts';
 import { checkQuantizedUNet, quantizedWeights } from '../quantization/quantized-weights.ts';
 import type { WeightSource } from '../runtime/backend.ts';
@@ -51,14 +52,27 @@ export function stepGraph(graph: Graph): Graph {
 }
 
 /** One INT8 graph for each bucket; they differ in scalars alone and share all weights. */
-export function unetQuantizer({ config, buckets, layersAt }: QuantizedUNet): UNetQuantizer {
+export function unetQuantizer(model: QuantizedUNet): UNetQuantizer {
+  const { config, buckets, layersAt } = model;
   const scores = config.attentionScores === 'int8' ? [int8Scores] : [];
   return {
     buckets: buckets.length,
+    layers: [...(buckets[0]?.layers.keys() ?? [])],
     bucketAt: layersAt,
     quantize: (graph, bucket) =>
       runPasses(graph, [quantizeLayers(buckets[bucket].layers), ...scores]),
+    alone: (layer) => unetQuantizer(onlyLayer(model, layer)),
   };
+}
+
+/** The attention scores, which belong to no layer, stay in floating point. */
+function onlyLayer(model: QuantizedUNet, path: string): QuantizedUNet {
+  const buckets = model.buckets.map((bucket) => ({
+    ...bucket,
+    layers: new Map([...bucket.layers].filter(([layer]) => layer === path)),
+  }));
+  const config: QuantizationConfig = { ...model.config, attentionScores: 'float' };
+  return { ...model, config, buckets };
 }
 
 /** @throws BookendError `invalid-argument` unless the scheduler was trained on as many timesteps */

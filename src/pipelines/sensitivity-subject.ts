@@ -1,6 +1,7 @@
 import { tensor } from '../core/tensor.ts';
 import type { SchedulerJson } from '../schedulers/index.ts';
 import type { LatentShape } from './latents.ts';
+import type { LoadedModel } from './load.ts';
 import type { Precision } from './request.ts';
 import { latentShape, requirePlainModel, type StableDiffusion } from './stable-diffusion.ts';
 import { trainedSize, type UnconditionalDiffusion } from './unconditional.ts';
@@ -37,7 +38,13 @@ export interface SubjectOptions {
 }
 
 /** @throws BookendError `unsupported` for models that only inpaint */
-export function promptedSubject(model: StableDiffusion, options: SubjectOptions): Subject {
+export function subjectOf(model: LoadedModel['model'], options: SubjectOptions): Subject {
+  return 'denoiser' in model
+    ? promptedSubject(model, options)
+    : unconditionalSubject(model, options);
+}
+
+function promptedSubject(model: StableDiffusion, options: SubjectOptions): Subject {
   requirePlainModel(model);
   const { denoiser, textEncoder, autoencoder, schedulerConfig } = model;
   const { guidanceScale, signal } = options;
@@ -65,10 +72,7 @@ export function promptedSubject(model: StableDiffusion, options: SubjectOptions)
 }
 
 /** Draws at its own size, without guidance or a prompt. */
-export function unconditionalSubject(
-  model: UnconditionalDiffusion,
-  { signal }: SubjectOptions,
-): Subject {
+function unconditionalSubject(model: UnconditionalDiffusion, { signal }: SubjectOptions): Subject {
   const { height, width } = trainedSize(model);
   const shape = { batch: 1, height, width, channels: model.config.inChannels };
   return {

@@ -1,5 +1,6 @@
 import { BookendError } from '../core/errors.ts';
-import type { NoiseLevels, Precision } from '../quantization/precision-schedule.ts';
+import { type Summary, summarize } from '../evaluation/statistics.ts';
+import type { NoiseLevels } from '../quantization/precision-schedule.ts';
 import {
   combinedError,
   coveredAngles,
@@ -8,20 +9,19 @@ import {
   type PrecisionSensitivity,
   psnrOfError,
 } from '../quantization/sensitivity.ts';
-import { createScheduler, type Scheduler } from '../schedulers/index.ts';
-import { bestPrecision } from './cpu-precision.ts';
-import { denoise } from './denoise.ts';
-import { ImageNoise } from './latents.ts';
+import { createScheduler } from '../schedulers/index.ts';
+import type { Kept } from './kept-results.ts';
+import { type LoadedModel, unetOf } from './load.ts';
 import { noiseLevels } from './precision-plan.ts';
 import { requireNumber, requireWhole } from './request.ts';
 import {
-  type Predict,
-  promptedSubject,
-  type Subject,
-  unconditionalSubject,
-} from './sensitivity-subject.ts';
-import type { StableDiffusion } from './stable-diffusion.ts';
-import type { UnconditionalDiffusion } from './unconditional.ts';
+  type ComparedRuns,
+  measurePrompt,
+  type PromptQuality,
+  SENSITIVITY_SCHEDULER,
+  type StepBlock,
+} from './sensitivity-runs.ts';
+import { subjectOf } from './sensitivity-subject.ts';
 
 export interface SensitivityRequest {
   /**
@@ -40,46 +40,38 @@ export interface SensitivityRequest {
   /** Pixels; the model's own size by default. */
   readonly width?: number;
   readonly height?: number;
+  /** By number of the prompt: what an earlier run has found, and where to keep what this one finds. */
+  readonly kept?: Kept<PromptQuality>;
   /** Told after every model evaluation. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
+/** What INT8 costs at each part of a run, as it was measured and as it is summed up. */
+export interface StepSensitivity {
+  readonly sensitivity: PrecisionSensitivity;
+  /** Of the steps of the run. */
+  readonly sigmas: NoiseLevels;
+  /** In the order of the steps, of which each is in one block. */
+  readonly blocks: readonly BlockQuality[];
+  /** dB over the prompts, without INT8, from noise that differs beyond what can be seen. */
+  readonly floor: Summary;
+  /** dB over the prompts, all steps in INT8. */
+  readonly int8: Summary;
+}
+
+export interface BlockQuality extends StepBlock {
+  /** dB over the prompts against the image without INT8, with this block alone in INT8. */
+  readonly psnr: Summary;
+}
+
 /** A request with its defaults filled in, and what follows from it. */
-interface Measurement {
-  readonly subject: Subject;
-  readonly scheduler: Scheduler;
-  readonly timesteps: readonly number[];
+interface Measurement extends ComparedRuns {
   /** The last steps first, which matter most: short blocks there. */
-  readonly blocks: readonly Block[];
-  readonly evaluated: () => void;
-  readonly signal: AbortSignal | undefined;
+  readonly blocks: readonly StepBlock[];
+  /** To be called before each prompt with its number. */
+  readonly begin: (prompt: number) => void;
 }
-
-/** Steps `first` to `last` of a run, both included. */
-interface Block {
-  readonly first: number;
-  readonly last: number;
-}
-
-/** dB against the image without INT8. */
-interface PromptResult {
-  /** With that block of steps in INT8. */
-  readonly blocks: readonly number[];
-  /** Without INT8, from noise that differs beyond what can be seen. */
-  readonly floor: number;
-  /** With all steps in INT8. */
-  readonly int8: number;
-}
-
-/** DDIM makes no noise of its own and remembers nothing, so that a run can go on from any step. */
-const SCHEDULER = 'ddim';
-
-/** How much the start of a run is disturbed to find the floor, beside noise of deviation 1. */
-const DISTURBANCE = 1e-3;
-
-/** Images alike to the last bit count as this good: below it lie the roundings of high precision. */
-const BEST_PSNR = 150;
 
 /**
  * Measures what INT8 costs a quantized model at each part of a run. For every prompt: a run in high
@@ -92,30 +84,50 @@ const BEST_PSNR = 150;
  * `unsupported` for models that only inpaint; `aborted`
  */
 export async function measureSensitivity(
-  model: StableDiffusion | UnconditionalDiffusion,
+  model: LoadedModel['model'],
   request: SensitivityRequest,
 ): Promise<PrecisionSensitivity> {
+  return (await measureStepSensitivity(model, request)).sensitivity;
+}
+
+/** `measureSensitivity` with what it goes by. @throws BookendError as that does */
+export async function measureStepSensitivity(
+  model: LoadedModel['model'],
+  request: SensitivityRequest,
+): Promise<StepSensitivity> {
+  const { prompts, kept } = request;
   const measurement = plan(model, request);
   const { subject, timesteps, blocks } = measurement;
   const seed = requireWhole('seed', request.seed ?? 0, 0, Number.MAX_SAFE_INTEGER / 2);
-  const results: PromptResult[] = [];
-  for (const [i, prompt] of request.prompts.entries()) {
-    results.push(await measurePrompt(measurement, prompt, seed + i));
+  const results: PromptQuality[] = [];
+  for (const [i, prompt] of prompts.entries()) {
+    measurement.begin(i);
+    const known = kept?.get(String(i));
+    const result = known ?? (await measurePrompt(measurement, blocks, prompt, seed + i));
+    if (!known) await kept?.set(String(i), result);
+    results.push(result);
   }
-  return summarize(noiseLevels(measurement.scheduler, timesteps), blocks, results, {
-    scheduler: SCHEDULER,
-    steps: timesteps.length,
-    guidanceScale: subject.guidanceScale,
-    width: subject.width,
-    height: subject.height,
-    prompts: request.prompts.length,
-  });
+  const sigmas = noiseLevels(measurement.scheduler, timesteps);
+  const over = (of: (result: PromptQuality) => number) => summarize(results.map(of));
+  return {
+    sensitivity: sensitivityOf(sigmas, blocks, results, {
+      scheduler: SENSITIVITY_SCHEDULER,
+      steps: timesteps.length,
+      guidanceScale: subject.guidanceScale,
+      width: subject.width,
+      height: subject.height,
+      prompts: prompts.length,
+    }),
+    sigmas,
+    blocks: blocks
+      .map((block, i) => ({ ...block, psnr: over((result) => result.blocks[i]) }))
+      .reverse(),
+    floor: over((result) => result.floor),
+    int8: over((result) => result.int8),
+  };
 }
 
-function plan(
-  model: StableDiffusion | UnconditionalDiffusion,
-  request: SensitivityRequest,
-): Measurement {
+function plan(model: LoadedModel['model'], request: SensitivityRequest): Measurement {
   const { prompts, onProgress, signal } = request;
   if (prompts.length === 0) {
     throw new BookendError(
@@ -124,29 +136,29 @@ function plan(
     );
   }
   const guidanceScale = requireNumber('guidanceScale', request.guidanceScale ?? 7.5, 0, 1000);
-  const options = { ...request, guidanceScale };
-  const subject =
-    'denoiser' in model ? promptedSubject(model, options) : unconditionalSubject(model, options);
-  ('denoiser' in model ? model.denoiser.unet : model.unet).requireInt8();
+  const subject = subjectOf(model, { ...request, guidanceScale });
+  unetOf(model).requireInt8();
   const steps = requireWhole('steps', request.steps ?? 20, 2, 1000);
   const blocks = cut(steps, requireWhole('blocks', request.blocks ?? Math.min(8, steps), 2, steps));
-  const scheduler = createScheduler(SCHEDULER, subject.schedulerConfig);
-  const rest = blocks.reduce((sum, { first }) => sum + steps - first, 0);
-  const total = prompts.length * (3 * steps + rest);
+  const scheduler = createScheduler(SENSITIVITY_SCHEDULER, subject.schedulerConfig);
+  const each = 3 * steps + blocks.reduce((sum, { first }) => sum + steps - first, 0);
   let done = 0;
   return {
     subject,
     scheduler,
     timesteps: scheduler.plan(steps).timesteps,
     blocks,
-    evaluated: () => onProgress?.(++done, total),
+    begin: (prompt) => {
+      done = prompt * each;
+    },
+    evaluated: () => onProgress?.(++done, prompts.length * each),
     signal,
   };
 }
 
 /** Lengths grow from 1 towards the start like a geometric series. */
-function cut(steps: number, count: number): Block[] {
-  const blocks: Block[] = [];
+function cut(steps: number, count: number): StepBlock[] {
+  const blocks: StepBlock[] = [];
   let end = 0;
   for (let i = 0; i < count; i++) {
     const begin = Math.max(end + 1, Math.round(steps ** (i / (count - 1))));
@@ -156,92 +168,14 @@ function cut(steps: number, count: number): Block[] {
   return blocks;
 }
 
-async function measurePrompt(
-  measurement: Measurement,
-  prompt: string,
-  seed: number,
-): Promise<PromptResult> {
-  const { subject, timesteps, blocks } = measurement;
-  // Every step in both precisions, so that each run picks what it needs.
-  const both = {
-    timesteps: [...timesteps, ...timesteps],
-    schedule: [
-      ...timesteps.map((): Precision => bestPrecision()),
-      ...timesteps.map((): Precision => 'int8'),
-    ],
-  };
-  return subject.use(both, prompt, async (predict) => {
-    const noise = new ImageNoise([seed], subject.shape);
-    const finish = (latents: Float32Array, first: number, isInt8: (step: number) => boolean) =>
-      finishRun(measurement, predict, noise, { latents, first, isInt8 });
-
-    // DDIM starts from noise of deviation 1.
-    const start = noise.draw();
-    const disturbed = noise.draw().map((value, i) => start[i] + DISTURBANCE * value);
-    const kept = await finish(start, 0, () => false);
-    const reference = await subject.pixels(kept[timesteps.length]);
-    const quality = async (run: Promise<readonly Float32Array[]>) =>
-      psnrBetween(await subject.pixels((await run).at(-1)!), reference);
-    const found: number[] = [];
-    for (const { first, last } of blocks) {
-      found.push(await quality(finish(kept[first], first, (step) => step <= last)));
-    }
-    return {
-      blocks: found,
-      floor: await quality(finish(disturbed, 0, () => false)),
-      int8: await quality(finish(start, 0, () => true)),
-    };
-  });
-}
-
-/** Where a run goes on. */
-interface Continuation {
-  /** The sample of step `first`. */
-  readonly latents: Float32Array;
-  readonly first: number;
-  readonly isInt8: (step: number) => boolean;
-}
-
-/** The samples of a run from step `first` on: that of each step, and at the end the result. */
-async function finishRun(
-  { scheduler, timesteps, evaluated, signal }: Measurement,
-  predict: Predict,
-  noise: ImageNoise,
-  { latents, first, isInt8 }: Continuation,
-): Promise<readonly Float32Array[]> {
-  const steps = timesteps.length;
-  const samples = [latents];
-  await denoise({
-    latents,
-    predict: (sample, i) => predict(sample, first + i + (isInt8(first + i) ? steps : 0)),
-    run: scheduler.plan(steps, { startStep: first }),
-    noise,
-    schedule: timesteps.slice(first).map((_, i) => (isInt8(first + i) ? 'int8' : bestPrecision())),
-    onStepEnd: ({ latents: sample }) => {
-      samples.push(sample);
-      evaluated();
-    },
-    signal,
-  });
-  return samples;
-}
-
-/** Of pixels from −1 to 1, clamped as images are but not rounded. */
-function psnrBetween(pixels: Float32Array, reference: Float32Array): number {
-  const clamp = (value: number) => Math.min(1, Math.max(-1, value));
-  let squares = 0;
-  for (const [i, value] of reference.entries()) squares += (clamp(pixels[i]) - clamp(value)) ** 2;
-  return Math.min(psnrOfError(Math.sqrt(squares / reference.length) / 2), BEST_PSNR);
-}
-
 /** Averages dB over the prompts, as PSNR is reported. */
-function summarize(
+function sensitivityOf(
   sigmas: NoiseLevels,
-  blocks: readonly Block[],
-  results: readonly PromptResult[],
+  blocks: readonly StepBlock[],
+  results: readonly PromptQuality[],
   conditions: PrecisionSensitivity['conditions'],
 ): PrecisionSensitivity {
-  const meanError = (of: (result: PromptResult) => number) =>
+  const meanError = (of: (result: PromptQuality) => number) =>
     errorOfPsnr(results.reduce((sum, result) => sum + of(result), 0) / results.length);
   const floor = meanError((result) => result.floor);
   const int8 = meanError((result) => result.int8);

@@ -35,6 +35,8 @@ const text = hashedInput('text', [2, 5, config.crossAttentionWidth]);
 /** A stand-in for INT8 that is easy to tell: bucket b multiplies the answer by b + 2. */
 const QUANTIZER: UNetQuantizer = {
   buckets: 2,
+  layers: [],
+  alone: () => QUANTIZER,
   bucketAt: (timestep) => (timestep < 500 ? 0 : 1),
   quantize(graph, bucket) {
     const { b, map } = copyInto(graph);

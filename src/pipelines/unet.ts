@@ -13,9 +13,13 @@ import { type Family, type Step, type UNetPlan, UNetRun, type UNetSize } from '.
 /** Makes the INT8 form of a U-Net's graph. Ranges of timesteps, "buckets", have scales of their own. */
 export interface UNetQuantizer {
   readonly buckets: number;
+  /** Paths of the layers that it quantizes. */
+  readonly layers: readonly string[];
   bucketAt(timestep: number): number;
   /** From a graph of which `cutUNet` has taken the parts that stay as they are. */
   quantize(graph: Graph, bucket: number): Graph;
+  /** One that quantizes this layer and leaves all else as it is. */
+  alone(layer: string): UNetQuantizer;
 }
 
 export interface UNetOptions {
@@ -45,8 +49,10 @@ export class UNet {
   readonly #build: (size: UNetSize) => Graph;
   readonly #quantizer: UNetQuantizer | undefined;
   readonly #origin: string;
+  readonly #compile: Compile;
   readonly #model: CompiledModel<PartSize>;
-  readonly #parts = new Map<string, UNetParts>();
+  /** A cache, which networks that differ in their INT8 form alone have in common. */
+  readonly #parts: Map<string, UNetParts>;
   readonly #seconds = new Map<string, Partial<Record<Precision, number>>>();
 
   /** `compile` takes graphs as they are, after all passes. */
@@ -54,10 +60,13 @@ export class UNet {
     build: (size: UNetSize) => Graph,
     compile: Compile,
     { origin, quantizer }: UNetOptions,
+    parts = new Map<string, UNetParts>(),
   ) {
     this.#build = build;
     this.#quantizer = quantizer;
     this.#origin = origin;
+    this.#compile = compile;
+    this.#parts = parts;
     const programs = 2 * 3 + (quantizer?.buckets ?? 0);
     this.#model = new CompiledModel((size) => this.#graph(size), compile, SIZES * programs);
   }
@@ -69,6 +78,12 @@ export class UNet {
       'invalid-argument',
       `${this.#origin} was not quantized for INT8 arithmetic; make a model that is with \`bookend quantize ${this.#origin} --out DIR\`, or choose fp32 or bf16.`,
     );
+  }
+
+  /** The same network with another INT8 form, over the same weights; to be disposed of by itself. */
+  quantizedBy(quantizer: UNetQuantizer): UNet {
+    const options = { origin: this.#origin, quantizer };
+    return new UNet(this.#build, this.#compile, options, this.#parts);
   }
 
   /**
@@ -158,7 +173,6 @@ export class UNet {
   /** Runs under way are refused their next step. */
   dispose(): void {
     this.#model.dispose();
-    this.#parts.clear();
   }
 
   #variant(precision: Precision, timestep: number) {

@@ -1,0 +1,323 @@
+import { join } from 'node:path';
+import type { FeatureExtractor } from '../../evaluation/feature-extractor.ts';
+import type { Precision } from '../../quantization/precision-schedule.ts';
+import { bestPrecision } from '../cpu-precision.ts';
+import type { LayerRanking } from '../layer-sensitivity.ts';
+import { type LoadedModel, unetOf } from '../load.ts';
+import { type HighPrecision, requireNumber, requireWhole } from '../request.ts';
+import type { StepSensitivity } from '../sensitivity.ts';
+import type { StepTimings } from '../step-timings.ts';
+import type { ImageFeatures } from './image-features.ts';
+import { type DrawnImage, drawImageSet, type ImageSetPlan } from './image-set.ts';
+import { secondsAround } from './sweep-measures.ts';
+import { SweepModels, type SweptModelOptions, surroundingPrecision } from './sweep-models.ts';
+import {
+  runLevels,
+  type SweepGrid,
+  type SweepPoint,
+  type SweepSampling,
+  scheduledPoint,
+  sweepPoints,
+  usesInt8,
+} from './sweep-points.ts';
+import {
+  keptLayerSensitivity,
+  keptStepSensitivity,
+  keptTimings,
+  type ProbeContext,
+} from './sweep-probes.ts';
+import {
+  defaultTarget,
+  type ForetoldSchedule,
+  foretellSchedule,
+  recommend,
+  type SweepRecommendation,
+} from './sweep-recommendation.ts';
+import { markOptimal, measureRow, type SweepRow, settingOf } from './sweep-rows.ts';
+
+export interface SweepRequest extends SweepGrid {
+  /** What to draw with each setting, as in `ImageSetPlan`. */
+  readonly entries: ImageSetPlan['entries'];
+  /** Image i has the seed `seed` + i, unless its entry names one. */
+  readonly seed: number;
+  readonly sampling: SweepSampling;
+  /** So many images of each prompt, one after another, for diversity; 1 by default. */
+  readonly imagesPerPrompt?: number;
+  /** As in `DrawOptions`. */
+  readonly batchSize?: number;
+  readonly model?: SweptModelOptions;
+  /** For metrics of the sets as wholes. */
+  readonly extractor?: FeatureExtractor;
+  /** Features of `extractor`, to compare with. */
+  readonly reference?: ImageFeatures;
+  /** Evaluations to time in each precision, 7 by default. */
+  readonly rounds?: number;
+  /** How many of the prompts to measure the step sensitivity with, 2 by default; 0: leave it out. */
+  readonly sensitivityPrompts?: number;
+  /** Parts of a run to try in INT8, 8 by default; as many as steps give each its own. */
+  readonly blocks?: number;
+  /** Whether to rank the layers; true by default. */
+  readonly layers?: boolean;
+  /** dB to FP32 with as many steps that a recommended schedule must reach; see `defaultTarget`. */
+  readonly minPsnr?: number;
+  /** Told once, before the long work. */
+  readonly onPlanned?: (plan: SweepForecast) => void;
+  readonly onProgress?: (event: SweepProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What a sweep takes, without what an earlier run has left. */
+export interface SweepForecast {
+  readonly images: number;
+  /** Seconds. */
+  readonly drawing: number;
+  readonly steps: number;
+  readonly layers: number;
+}
+
+export interface SweepProgress {
+  readonly phase: 'timing' | 'drawing' | 'steps' | 'layers' | 'measuring' | 'features';
+  /** Of which setting; of `drawing`, `measuring` and `features`. */
+  readonly point?: SweepPoint;
+  readonly done: number;
+  readonly total: number;
+  /** What the last part took. */
+  readonly seconds: number;
+}
+
+/** What a sweep found. */
+export interface Sweep {
+  /** By falling number of steps, and in the order of the settings. */
+  readonly rows: readonly SweepRow[];
+  /** Seconds of a model evaluation, round by round. */
+  readonly timings: StepTimings;
+  /** What mixed schedules compute in beside INT8. */
+  readonly high: HighPrecision;
+  /** Of models with INT8, where asked for. */
+  readonly stepSensitivity?: StepSensitivity;
+  readonly layerRanking?: LayerRanking;
+  /** One for each number of steps. */
+  readonly recommendations: readonly SweepRecommendation[];
+  /** What was left out, and what is to be taken with care. */
+  readonly notes: readonly string[];
+}
+
+/** Steps of a run whose parts are tried in INT8, where no fewer are drawn with. */
+const SENSITIVITY_STEPS = 20;
+
+/**
+ * Draws the same images with every setting of a grid, measures what each costs and gives, where in a
+ * run and in which layers INT8 hurts, and recommends a schedule for each number of steps, whose images
+ * are drawn and measured as well.
+ *
+ * All long work is kept in `out`, image by image, prompt by prompt and layer by layer: `images/`, a
+ * folder of each setting, as `drawImageSet` makes them; `probes/`, timings and sensitivities;
+ * `features/`. Killed at any point, the same call goes on from there.
+ *
+ * @param reference a folder, a single file or a hub id
+ * @throws BookendError `invalid-argument` for INT8 settings of a model without; as loading, drawing and
+ *   measuring do; `aborted`
+ */
+export async function sweep(reference: string, out: string, request: SweepRequest): Promise<Sweep> {
+  const models = new SweepModels(reference, request.model ?? {});
+  try {
+    return await new Sweeper(models, out, request).run();
+  } finally {
+    await models.dispose();
+  }
+}
+
+class Sweeper {
+  readonly #models: SweepModels;
+  readonly #out: string;
+  readonly #request: SweepRequest;
+  readonly #high = bestPrecision();
+  readonly #drawn = new Map<SweepPoint, readonly DrawnImage[]>();
+
+  constructor(models: SweepModels, out: string, request: SweepRequest) {
+    this.#models = models;
+    this.#out = out;
+    this.#request = request;
+  }
+
+  async run(): Promise<Sweep> {
+    const request = this.#request;
+    const { model } = await this.#models.load(this.#high);
+    const { points, notes } = sweepPoints(model, request, request.sampling);
+    const target = request.minPsnr;
+    if (target !== undefined) requireNumber('minPsnr', target, 0, 1e6);
+    const timings = await this.#timings(model, points);
+    this.#forecast(model, points, timings);
+    // One precision of text encoder and autoencoder after the other.
+    const isFirst = ({ name }: SweepPoint) => name === 'fp32';
+    const rest = points.filter((point) => !isFirst(point));
+    for (const point of [...points.filter(isFirst), ...rest]) await this.#draw(point);
+    const probes = usesInt8(request.precisions) ? await this.#probe(points) : {};
+    const rows: SweepRow[] = [];
+    const recommendations: SweepRecommendation[] = [];
+    for (const steps of new Set(points.map((point) => point.steps))) {
+      const own = points.filter((point) => point.steps === steps);
+      const found = await this.#measureSteps(steps, own, timings, probes.stepSensitivity);
+      rows.push(...found.rows);
+      recommendations.push(found.recommendation);
+    }
+    return {
+      rows: markOptimal(rows, recommendations),
+      timings,
+      high: this.#high,
+      ...probes,
+      recommendations,
+      notes: [...new Set([...notes, ...rows.flatMap((row) => row.evaluation.set?.notes ?? [])])],
+    };
+  }
+
+  async #timings(model: LoadedModel['model'], points: readonly SweepPoint[]): Promise<StepTimings> {
+    const used = new Set(points.flatMap(({ schedule }) => schedule));
+    const order: readonly Precision[] = ['fp32', 'bf16', 'int8'];
+    const precisions = order.filter((precision) => used.has(precision));
+    const rounds = requireWhole('rounds', this.#request.rounds ?? 7, 1, 1000);
+    return keptTimings(model, await this.#context('timing'), precisions, rounds);
+  }
+
+  /** Tells how long it will take before it does. */
+  #forecast(
+    model: LoadedModel['model'],
+    points: readonly SweepPoint[],
+    timings: StepTimings,
+  ): void {
+    const { entries, layers = true, onPlanned } = this.#request;
+    const each = (precision: Precision) => timings[precision]?.[0] ?? 0;
+    const drawing = points
+      .flatMap(({ schedule }) => schedule)
+      .reduce((sum, precision) => sum + each(precision), 0);
+    const isQuantized = usesInt8(this.#request.precisions);
+    const evaluations = isQuantized ? 6 * this.#prompts().length * this.#sensitivitySteps() : 0;
+    const ranked = isQuantized && layers ? 3 * unetOf(model).requireInt8().layers.length : 0;
+    onPlanned?.({
+      images: entries.length * points.length,
+      drawing: entries.length * drawing,
+      steps: evaluations * each(this.#high),
+      layers: ranked * each(this.#high),
+    });
+  }
+
+  async #draw(point: SweepPoint): Promise<void> {
+    const { entries, seed, sampling, batchSize, onProgress, signal } = this.#request;
+    const plan = { entries, seed, sampling: { ...sampling, numInferenceSteps: point.steps } };
+    const source = this.#models.source(point.options);
+    const drawn = await drawImageSet(source, this.#folderOf(point), plan, {
+      batchSize,
+      onImage: (event) => onProgress?.({ phase: 'drawing', point, ...event }),
+      signal,
+    });
+    this.#drawn.set(point, drawn);
+  }
+
+  /** Where in a run and in which layers INT8 hurts. */
+  async #probe(
+    points: readonly SweepPoint[],
+  ): Promise<Pick<Sweep, 'stepSensitivity' | 'layerRanking'>> {
+    const { blocks = 8, layers = true, entries } = this.#request;
+    const prompts = this.#prompts();
+    const steps = this.#sensitivitySteps();
+    const found: { stepSensitivity?: StepSensitivity; layerRanking?: LayerRanking } = {};
+    const loaded = () => this.#models.load(this.#high);
+    if (prompts.length > 0) {
+      const { model } = await loaded();
+      const run = { steps, blocks: Math.min(blocks, steps) };
+      const context = await this.#context('steps');
+      found.stepSensitivity = await keptStepSensitivity(model, context, prompts, run);
+    }
+    if (layers && points.length > 0) {
+      const { model } = await loaded();
+      const context = await this.#context('layers');
+      const prompt = entries[0]?.prompt ?? '';
+      found.layerRanking = await keptLayerSensitivity(model, context, prompt, steps);
+    }
+    return found;
+  }
+
+  /** All settings of a number of steps, and the one that is recommended. */
+  async #measureSteps(
+    steps: number,
+    points: readonly SweepPoint[],
+    timings: StepTimings,
+    sensitivity: StepSensitivity | undefined,
+  ): Promise<{ rows: SweepRow[]; recommendation: SweepRecommendation }> {
+    const rows: SweepRow[] = [];
+    for (const point of points) rows.push(await this.#row(point, timings));
+    const settings = rows.map(settingOf);
+    const target = this.#request.minPsnr ?? defaultTarget(settings);
+    let foretold: ForetoldSchedule | undefined;
+    if (sensitivity && target !== undefined) {
+      const { model } = await this.#models.load(this.#high);
+      foretold = foretellSchedule({
+        sensitivity: sensitivity.sensitivity,
+        sigmas: runLevels(model, this.#request.sampling, steps),
+        timings,
+        high: this.#high,
+        target,
+        highQuality: settings.find(({ name }) => name === this.#high)?.quality,
+      });
+      const point = scheduledPoint(steps, 'auto', foretold.schedule);
+      const isKnown = points.some(({ schedule }) => String(schedule) === String(point.schedule));
+      if (!isKnown) {
+        await this.#draw(point);
+        rows.push(await this.#row(point, timings));
+      }
+    }
+    return { rows, recommendation: recommend(steps, rows.map(settingOf), target, foretold) };
+  }
+
+  async #row(point: SweepPoint, timings: StepTimings): Promise<SweepRow> {
+    const { onProgress, signal, extractor, reference, imagesPerPrompt, model } = this.#request;
+    const surrounding = surroundingPrecision(point.options);
+    const alike = [...this.#drawn].filter(
+      ([{ options }]) => surroundingPrecision(options) === surrounding,
+    );
+    const exact = [...this.#drawn.keys()].filter(({ name }) => name === 'fp32');
+    const most = exact.reduce((a, b) => (b.steps > a.steps ? b : a));
+    const same = exact.find(({ steps }) => steps === point.steps)!;
+    const total = this.#request.entries.length;
+    return measureRow(point, this.#drawn.get(point)!, {
+      timings,
+      around: secondsAround(alike.flatMap(([, drawn]) => drawn)),
+      pairs: { same: this.#folderOf(same), most: this.#folderOf(most) },
+      ...(extractor && {
+        judge: { extractor, reference, cache: this.#cacheOf(point), imagesPerPrompt },
+      }),
+      threads: model?.threads,
+      onImage: (phase, done, seconds) => onProgress?.({ phase, point, done, total, seconds }),
+      signal,
+    });
+  }
+
+  /** Texts to probe with, empty ones for models without prompts. */
+  #prompts(): string[] {
+    const { entries, sensitivityPrompts = 2 } = this.#request;
+    requireWhole('sensitivityPrompts', sensitivityPrompts, 0, 1000);
+    return entries.slice(0, sensitivityPrompts).map(({ prompt = '' }) => prompt);
+  }
+
+  #sensitivitySteps(): number {
+    return Math.max(2, Math.min(SENSITIVITY_STEPS, ...this.#request.steps));
+  }
+
+  #folderOf({ folder }: SweepPoint): string {
+    return join(this.#out, 'images', folder);
+  }
+
+  #cacheOf({ folder }: SweepPoint): string {
+    return join(this.#out, 'features', `${folder}.safetensors`);
+  }
+
+  async #context(phase: SweepProgress['phase']): Promise<ProbeContext> {
+    const { sampling, seed, model, onProgress, signal } = this.#request;
+    return {
+      folder: join(this.#out, 'probes'),
+      identity: await this.#models.identity(),
+      ...{ sampling, seed, threads: model?.threads, signal },
+      onProgress: (done, total, seconds) => onProgress?.({ phase, done, total, seconds }),
+    };
+  }
+}
