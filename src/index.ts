@@ -43,6 +43,7 @@ export {
 } from './pipelines/evaluation/image-set.ts';
 export { loadExtractor } from './pipelines/evaluation/load-extractor.ts';
 export { loadFidInception } from './pipelines/evaluation/load-inception.ts';
+export { loadReference, type Reference } from './pipelines/evaluation/load-reference.ts';
 export {
   type ImageMeasures,
   type MeasureOptions,

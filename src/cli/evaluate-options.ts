@@ -83,7 +83,10 @@ export function addExtractorOptions(command: Command): void {
         .choices(['pytorch-fid', 'clean-fid'])
         .default('pytorch-fid'),
     )
-    .option('--reference <images>', 'FID and others to this folder, or file of features');
+    .option(
+      '--reference <images>',
+      'FID and others to this folder, or file of features or statistics',
+    );
 }
 
 export function addEffortOptions(command: Command): void {

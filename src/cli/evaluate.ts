@@ -128,10 +128,15 @@ function settingsOf(
     ['Paired with', paired],
     ['CLIP', clip],
     ['Features', set?.extractor],
-    ['Reference', compared && `${compared}, ${set?.reference?.images} images`],
+    ['Reference', compared && [compared, ...referenceSize(set)].join(', ')],
     ...(set?.notes ?? []).map((text): [string, string] => ['Note', text]),
   ];
   return given.filter((row): row is [string, string] => row[1] !== undefined);
+}
+
+function referenceSize(set: Evaluation['set']): string[] {
+  const images = set?.reference?.images;
+  return images === undefined ? [] : [`${images} images`];
 }
 
 /** All of it, image by image, for programs. */

@@ -56,19 +56,16 @@ function setRows(set: SetMetrics): string[][] {
   const isStandard = STANDARD.test(extractor);
   if (reference) {
     const { frechet, kernel, precisionRecall } = reference;
-    // Subsets of all images are alike.
-    const isSpread = kernel.subsetSize < Math.min(images, reference.images);
     const [frechetName, kernelName] = isStandard
       ? ['FID', 'KID']
       : ['Fréchet distance', 'kernel distance'];
-    rows.push(
-      [frechetName, formatNumber(frechet.distance), ''],
-      [
-        `${kernelName} × 1000`,
-        formatNumber(1000 * kernel.distance),
-        isSpread ? `± ${formatNumber(1000 * kernel.deviation)}` : '',
-      ],
-    );
+    rows.push([frechetName, formatNumber(frechet.distance), '']);
+    if (kernel) {
+      // Subsets of all images are alike.
+      const isSpread = kernel.subsetSize < Math.min(images, reference.images ?? images);
+      const spread = isSpread ? `± ${formatNumber(1000 * kernel.deviation)}` : '';
+      rows.push([`${kernelName} × 1000`, formatNumber(1000 * kernel.distance), spread]);
+    }
     if (precisionRecall) {
       const { precision, recall } = precisionRecall;
       rows.push(['precision', formatNumber(precision), ''], ['recall', formatNumber(recall), '']);

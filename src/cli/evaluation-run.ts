@@ -3,13 +3,10 @@ import type { FeatureExtractor } from '../evaluation/feature-extractor.ts';
 import { pairedDistances } from '../evaluation/paired-distance.ts';
 import { type ClipModel, loadClipModel } from '../pipelines/evaluation/clip-model.ts';
 import { type Evaluation, evaluationOf } from '../pipelines/evaluation/evaluation.ts';
-import {
-  featuresOfImages,
-  type ImageFeatures,
-  referenceFeatures,
-} from '../pipelines/evaluation/image-features.ts';
+import { featuresOfImages } from '../pipelines/evaluation/image-features.ts';
 import type { DrawnImage } from '../pipelines/evaluation/image-set.ts';
 import { loadExtractor } from '../pipelines/evaluation/load-extractor.ts';
+import { loadReference, type Reference } from '../pipelines/evaluation/load-reference.ts';
 import {
   type ImageMeasures,
   measureImages,
@@ -50,18 +47,18 @@ function besides(folder: string): string[] {
 }
 
 /**
- * The features to compare with; those of a folder's images are stored for the next time. Undefined
+ * What to compare with; the features of a folder's images are stored for the next time. Undefined
  * where no reference is asked for.
  */
 export async function openReference(
   { extractor }: Judges,
   { out, reference }: Pick<EvaluateOptions, 'out' | 'reference'>,
   signal: AbortSignal,
-): Promise<ImageFeatures | undefined> {
+): Promise<Reference | undefined> {
   if (!extractor || reference === undefined) return undefined;
   const caches = { cache: join(out, 'reference.safetensors'), otherCaches: besides(reference) };
   return withProgress('Features of the reference', (onImage) =>
-    referenceFeatures(extractor, reference, { ...caches, onImage, signal }),
+    loadReference(extractor, reference, { ...caches, onImage, signal }),
   );
 }
 
@@ -69,7 +66,7 @@ export async function openReference(
 export async function measure(
   drawn: readonly DrawnImage[],
   { clip, extractor }: Judges,
-  reference: ImageFeatures | undefined,
+  reference: Reference | undefined,
   options: EvaluateOptions,
   signal: AbortSignal,
 ): Promise<Evaluation> {

@@ -8,11 +8,13 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * The checksum of PNG chunks (specification, third edition, section 5.5), 0 to 2^32 − 1. Node has
+ * The checksum of PNG chunks (specification, third edition, section 5.5) and ZIP files, 0 to 2^32 − 1. Node has
  * it as `zlib.crc32` from 20.15 on; Bookend runs on older ones.
+ *
+ * @param before the checksum of what comes before `bytes`
  */
-export function crc32(bytes: Uint8Array): number {
-  let remainder = 0xffffffff;
+export function crc32(bytes: Uint8Array, before = 0): number {
+  let remainder = ~before;
   for (const byte of bytes) remainder = (remainder >>> 8) ^ TABLE[(remainder ^ byte) & 0xff];
   return ~remainder >>> 0;
 }

@@ -53,7 +53,7 @@ test('a set equals itself; another one lies apart', async () => {
   await imagesOf('dark', Array(12).fill([9, 9, 9]));
   const dark = await referenceFeatures(extractor, join(scratch, 'dark'));
   const apart = (await setMetrics(features, { reference: dark })).reference;
-  assert.ok(apart!.frechet.distance > 0.3 && apart!.kernel.distance > 0.1);
+  assert.ok(apart!.frechet.distance > 0.3 && apart!.kernel!.distance > 0.1);
   assert.equal(apart!.precisionRecall?.recall, 0);
 });
 

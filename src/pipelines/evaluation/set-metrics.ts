@@ -5,6 +5,7 @@ import { type KernelDistance, kernelDistance } from '../../evaluation/kernel-dis
 import { diversity, type MeanOverPrompts } from '../../evaluation/paired-distance.ts';
 import { type PrecisionRecall, precisionRecall } from '../../evaluation/precision-recall.ts';
 import type { ImageFeatures } from './image-features.ts';
+import type { Reference } from './load-reference.ts';
 
 /** What is known of a set of images as a whole; not to be compared with another extractor's. */
 export interface SetMetrics {
@@ -21,14 +22,16 @@ export interface SetMetrics {
 
 /** How far the set is from a reference set. */
 export interface ReferenceMetrics {
-  readonly images: number;
+  /** Absent of statistics that come without it. */
+  readonly images?: number;
   readonly frechet: FrechetDistance;
-  readonly kernel: KernelDistance;
+  /** Absent, as precision and recall are, where the reference is statistics alone. */
+  readonly kernel?: KernelDistance;
   readonly precisionRecall?: PrecisionRecall;
 }
 
 export interface SetMetricsOptions {
-  readonly reference?: ImageFeatures;
+  readonly reference?: Reference;
   /** So many images of each prompt, one after another; 1 by default. */
   readonly imagesPerPrompt?: number;
   readonly threads?: number;
@@ -62,14 +65,23 @@ export async function setMetrics(
 
 async function referenceMetrics(
   features: ImageFeatures,
-  reference: ImageFeatures,
+  reference: Reference,
   notes: string[],
   threads: number | undefined,
 ): Promise<ReferenceMetrics> {
   const own = await featureStatistics(features.data, features.dimensions);
-  const other = await featureStatistics(reference.data, reference.dimensions);
+  const isFeatures = !('covariance' in reference);
+  const other = isFeatures
+    ? await featureStatistics(reference.data, reference.dimensions)
+    : reference;
   const frechet = await frechetDistance(own, other, { threads });
   if (frechet.warning) notes.push(frechet.warning);
+  if (!isFeatures) {
+    notes.push(
+      `The reference is means and covariances alone: there is no kernel distance, precision and recall to them, and the Fréchet distance means something only if they are of ${features.extractor} as well, resizing included, which they do not say.`,
+    );
+    return { frechet, ...(reference.count !== undefined && { images: reference.count }) };
+  }
   const kernel = await kernelDistance(features, reference);
   const fewest = Math.min(features.count, reference.count);
   if (fewest <= NEIGHBOURS) {

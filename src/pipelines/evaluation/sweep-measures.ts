@@ -6,8 +6,9 @@ import type { Precision } from '../../quantization/precision-schedule.ts';
 import { prepareResultFolder } from '../output-folder.ts';
 import type { StepTimings } from '../step-timings.ts';
 import { type Evaluation, evaluationOf } from './evaluation.ts';
-import { featuresOfImages, type ImageFeatures } from './image-features.ts';
+import { featuresOfImages } from './image-features.ts';
 import type { DrawnImage } from './image-set.ts';
+import type { Reference } from './load-reference.ts';
 import { type ImageMeasures, measureImages } from './measure-images.ts';
 import { type SetMetrics, setMetrics } from './set-metrics.ts';
 
@@ -46,7 +47,7 @@ export async function measurePairs(
 export interface SetJudging extends MeasuringOptions {
   readonly extractor: FeatureExtractor;
   /** To compare with. */
-  readonly reference?: ImageFeatures;
+  readonly reference?: Reference;
   /** The file that keeps the features, as in `FeatureOptions`. */
   readonly cache: string;
   readonly imagesPerPrompt?: number;

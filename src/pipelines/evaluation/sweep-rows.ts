@@ -3,8 +3,8 @@ import { paretoOptimal } from '../../evaluation/pareto.ts';
 import type { MedianSummary } from '../../evaluation/statistics.ts';
 import type { StepTimings } from '../step-timings.ts';
 import { type Evaluation, evaluationOf } from './evaluation.ts';
-import type { ImageFeatures } from './image-features.ts';
 import type { DrawnImage } from './image-set.ts';
+import type { Reference } from './load-reference.ts';
 import {
   imageSeconds,
   judgeSet,
@@ -52,7 +52,7 @@ export interface RowOptions {
   readonly pairs: { readonly same: string; readonly most: string };
   readonly judge?: {
     readonly extractor: FeatureExtractor;
-    readonly reference?: ImageFeatures;
+    readonly reference?: Reference;
     /** The file that keeps the features. */
     readonly cache: string;
     readonly imagesPerPrompt?: number;

@@ -7,8 +7,8 @@ import { type LoadedModel, unetOf } from '../load.ts';
 import { type HighPrecision, requireNumber, requireWhole } from '../request.ts';
 import type { StepSensitivity } from '../sensitivity.ts';
 import type { StepTimings } from '../step-timings.ts';
-import type { ImageFeatures } from './image-features.ts';
 import { type DrawnImage, drawImageSet, type ImageSetPlan } from './image-set.ts';
+import type { Reference } from './load-reference.ts';
 import { secondsAround } from './sweep-measures.ts';
 import { SweepModels, type SweptModelOptions, surroundingPrecision } from './sweep-models.ts';
 import {
@@ -48,8 +48,8 @@ export interface SweepRequest extends SweepGrid {
   readonly model?: SweptModelOptions;
   /** For metrics of the sets as wholes. */
   readonly extractor?: FeatureExtractor;
-  /** Features of `extractor`, to compare with. */
-  readonly reference?: ImageFeatures;
+  /** Features of `extractor`, or statistics of them, to compare with. */
+  readonly reference?: Reference;
   /** Evaluations to time in each precision, 7 by default. */
   readonly rounds?: number;
   /** How many of the prompts to measure the step sensitivity with, 2 by default; 0: leave it out. */
