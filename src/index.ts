@@ -56,16 +56,16 @@ export {
   type SetMetricsOptions,
   setMetrics,
 } from './pipelines/evaluation/set-metrics.ts';
-export {
-  type Sweep,
-  type SweepForecast,
-  type SweepProgress,
-  type SweepRequest,
-  sweep,
-} from './pipelines/evaluation/sweep.ts';
+export { sweep } from './pipelines/evaluation/sweep.ts';
 export type { PairedQuality } from './pipelines/evaluation/sweep-measures.ts';
 export type { SweepGrid, SweepPoint, SweepPrecision } from './pipelines/evaluation/sweep-points.ts';
 export type { SweepRecommendation } from './pipelines/evaluation/sweep-recommendation.ts';
+export type {
+  Sweep,
+  SweepForecast,
+  SweepProgress,
+  SweepRequest,
+} from './pipelines/evaluation/sweep-request.ts';
 export type { SweepRow } from './pipelines/evaluation/sweep-rows.ts';
 export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
 export {

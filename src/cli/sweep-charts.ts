@@ -1,5 +1,5 @@
-import type { Sweep } from '../pipelines/evaluation/sweep.ts';
 import { meanPsnr, type PairedQuality } from '../pipelines/evaluation/sweep-measures.ts';
+import type { Sweep } from '../pipelines/evaluation/sweep-request.ts';
 import { frechetOf, type SweepRow } from '../pipelines/evaluation/sweep-rows.ts';
 import type { LayerRanking } from '../pipelines/layer-sensitivity.ts';
 import type { BlockQuality, StepSensitivity } from '../pipelines/sensitivity.ts';

@@ -1,5 +1,5 @@
 import { writeAtomically } from '../io/atomic-write.ts';
-import type { Sweep, SweepRequest } from '../pipelines/evaluation/sweep.ts';
+import type { Sweep, SweepRequest } from '../pipelines/evaluation/sweep-request.ts';
 import type { SweepRow } from '../pipelines/evaluation/sweep-rows.ts';
 import { formatSchedule } from '../quantization/precision-schedule.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';

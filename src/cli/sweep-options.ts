@@ -42,17 +42,20 @@ export function addSweepOptions(command: Command): void {
   addDrawingOptions(command);
   command
     .optionsGroup('With which settings:')
-    .option('-s, --steps <list>', 'numbers of steps', wholeNumbers(1, 1000), [20, 50])
+    .addOption(
+      new Option('-s, --steps <list>', 'numbers of steps')
+        .argParser(wholeNumbers(1, 1000))
+        .default([20, 50], '20,50'),
+    )
     .option(
       '-p, --precision <list>',
       `${PRECISIONS.join(', ')} (default: all that this CPU has)`,
       precisionList,
     )
-    .option(
-      '-k, --k <list>',
-      'mixed: first and last steps that are not INT8',
-      wholeNumbers(0, 1000),
-      [1, 2, 3, 5, 8],
+    .addOption(
+      new Option('-k, --k <list>', 'mixed: first and last steps that are not INT8')
+        .argParser(wholeNumbers(0, 1000))
+        .default([1, 2, 3, 5, 8], '1,2,3,5,8'),
     );
   command.optionsGroup('How to draw:');
   addSchedulerOptions(command);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { writeAtomically } from '../io/atomic-write.ts';
 import type { EvaluatedImage } from '../pipelines/evaluation/evaluation.ts';
-import type { Sweep } from '../pipelines/evaluation/sweep.ts';
+import type { Sweep } from '../pipelines/evaluation/sweep-request.ts';
 import type { SweepRow } from '../pipelines/evaluation/sweep-rows.ts';
 import { formatSchedule } from '../quantization/precision-schedule.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { sweep } from '../pipelines/evaluation/sweep.ts';
 import type {
   Sweep,
   SweepForecast,
   SweepProgress,
   SweepRequest,
-} from '../pipelines/evaluation/sweep.ts';
-import { sweep } from '../pipelines/evaluation/sweep.ts';
+} from '../pipelines/evaluation/sweep-request.ts';
 import { prepareResultFolder } from '../pipelines/output-folder.ts';
 import { imageSetPlan } from './evaluate-options.ts';
 import { type Judges, openJudges, openReference } from './evaluation-run.ts';

@@ -1,21 +1,19 @@
 import { join } from 'node:path';
-import type { FeatureExtractor } from '../../evaluation/feature-extractor.ts';
+import { BookendError } from '../../core/errors.ts';
+import { median } from '../../evaluation/benchmark.ts';
 import type { Precision } from '../../quantization/precision-schedule.ts';
 import { bestPrecision } from '../cpu-precision.ts';
 import type { LayerRanking } from '../layer-sensitivity.ts';
 import { type LoadedModel, unetOf } from '../load.ts';
-import { type HighPrecision, requireNumber, requireWhole } from '../request.ts';
+import { requireNumber, requireWhole } from '../request.ts';
 import type { StepSensitivity } from '../sensitivity.ts';
 import type { StepTimings } from '../step-timings.ts';
-import { type DrawnImage, drawImageSet, type ImageSetPlan } from './image-set.ts';
-import type { Reference } from './load-reference.ts';
+import { type DrawnImage, drawImageSet } from './image-set.ts';
 import { secondsAround } from './sweep-measures.ts';
-import { SweepModels, type SweptModelOptions, surroundingPrecision } from './sweep-models.ts';
+import { SweepModels, surroundingPrecision } from './sweep-models.ts';
 import {
   runLevels,
-  type SweepGrid,
   type SweepPoint,
-  type SweepSampling,
   scheduledPoint,
   sweepPoints,
   usesInt8,
@@ -33,74 +31,8 @@ import {
   recommend,
   type SweepRecommendation,
 } from './sweep-recommendation.ts';
+import type { Sweep, SweepProgress, SweepRequest } from './sweep-request.ts';
 import { markOptimal, measureRow, type SweepRow, settingOf } from './sweep-rows.ts';
-
-export interface SweepRequest extends SweepGrid {
-  /** What to draw with each setting, as in `ImageSetPlan`. */
-  readonly entries: ImageSetPlan['entries'];
-  /** Image i has the seed `seed` + i, unless its entry names one. */
-  readonly seed: number;
-  readonly sampling: SweepSampling;
-  /** So many images of each prompt, one after another, for diversity; 1 by default. */
-  readonly imagesPerPrompt?: number;
-  /** As in `DrawOptions`. */
-  readonly batchSize?: number;
-  readonly model?: SweptModelOptions;
-  /** For metrics of the sets as wholes. */
-  readonly extractor?: FeatureExtractor;
-  /** Features of `extractor`, or statistics of them, to compare with. */
-  readonly reference?: Reference;
-  /** Evaluations to time in each precision, 7 by default. */
-  readonly rounds?: number;
-  /** How many of the prompts to measure the step sensitivity with, 2 by default; 0: leave it out. */
-  readonly sensitivityPrompts?: number;
-  /** Parts of a run to try in INT8, 8 by default; as many as steps give each its own. */
-  readonly blocks?: number;
-  /** Whether to rank the layers; true by default. */
-  readonly layers?: boolean;
-  /** dB to FP32 with as many steps that a recommended schedule must reach; see `defaultTarget`. */
-  readonly minPsnr?: number;
-  /** Told once, before the long work. */
-  readonly onPlanned?: (plan: SweepForecast) => void;
-  readonly onProgress?: (event: SweepProgress) => void;
-  readonly signal?: AbortSignal;
-}
-
-/** What a sweep takes, without what an earlier run has left. */
-export interface SweepForecast {
-  readonly images: number;
-  /** Seconds. */
-  readonly drawing: number;
-  readonly steps: number;
-  readonly layers: number;
-}
-
-export interface SweepProgress {
-  readonly phase: 'timing' | 'drawing' | 'steps' | 'layers' | 'measuring' | 'features';
-  /** Of which setting; of `drawing`, `measuring` and `features`. */
-  readonly point?: SweepPoint;
-  readonly done: number;
-  readonly total: number;
-  /** What the last part took. */
-  readonly seconds: number;
-}
-
-/** What a sweep found. */
-export interface Sweep {
-  /** By falling number of steps, and in the order of the settings. */
-  readonly rows: readonly SweepRow[];
-  /** Seconds of a model evaluation, round by round. */
-  readonly timings: StepTimings;
-  /** What mixed schedules compute in beside INT8. */
-  readonly high: HighPrecision;
-  /** Of models with INT8, where asked for. */
-  readonly stepSensitivity?: StepSensitivity;
-  readonly layerRanking?: LayerRanking;
-  /** One for each number of steps. */
-  readonly recommendations: readonly SweepRecommendation[];
-  /** What was left out, and what is to be taken with care. */
-  readonly notes: readonly string[];
-}
 
 /** Steps of a run whose parts are tried in INT8, where no fewer are drawn with. */
 const SENSITIVITY_STEPS = 20;
@@ -127,6 +59,15 @@ export async function sweep(reference: string, out: string, request: SweepReques
   }
 }
 
+function requireSensible({ entries, minPsnr }: SweepRequest): void {
+  if (minPsnr !== undefined) requireNumber('minPsnr', minPsnr, 0, 1e6);
+  if (entries.length > 0) return;
+  throw new BookendError(
+    'invalid-argument',
+    'The sweep has no image to draw; give one entry at least.',
+  );
+}
+
 class Sweeper {
   readonly #models: SweepModels;
   readonly #out: string;
@@ -142,17 +83,16 @@ class Sweeper {
 
   async run(): Promise<Sweep> {
     const request = this.#request;
+    requireSensible(request);
     const { model } = await this.#models.load(this.#high);
     const { points, notes } = sweepPoints(model, request, request.sampling);
-    const target = request.minPsnr;
-    if (target !== undefined) requireNumber('minPsnr', target, 0, 1e6);
     const timings = await this.#timings(model, points);
     this.#forecast(model, points, timings);
     // One precision of text encoder and autoencoder after the other.
     const isFirst = ({ name }: SweepPoint) => name === 'fp32';
     const rest = points.filter((point) => !isFirst(point));
     for (const point of [...points.filter(isFirst), ...rest]) await this.#draw(point);
-    const probes = usesInt8(request.precisions) ? await this.#probe(points) : {};
+    const probes = usesInt8(request.precisions) ? await this.#probe() : {};
     const rows: SweepRow[] = [];
     const recommendations: SweepRecommendation[] = [];
     for (const steps of new Set(points.map((point) => point.steps))) {
@@ -173,6 +113,8 @@ class Sweeper {
 
   async #timings(model: LoadedModel['model'], points: readonly SweepPoint[]): Promise<StepTimings> {
     const used = new Set(points.flatMap(({ schedule }) => schedule));
+    // A schedule may be foretold from both, though no setting has the one.
+    if (used.has('int8')) used.add(this.#high);
     const order: readonly Precision[] = ['fp32', 'bf16', 'int8'];
     const precisions = order.filter((precision) => used.has(precision));
     const rounds = requireWhole('rounds', this.#request.rounds ?? 7, 1, 1000);
@@ -186,7 +128,7 @@ class Sweeper {
     timings: StepTimings,
   ): void {
     const { entries, layers = true, onPlanned } = this.#request;
-    const each = (precision: Precision) => timings[precision]?.[0] ?? 0;
+    const each = (precision: Precision) => median(timings[precision]!);
     const drawing = points
       .flatMap(({ schedule }) => schedule)
       .reduce((sum, precision) => sum + each(precision), 0);
@@ -214,9 +156,7 @@ class Sweeper {
   }
 
   /** Where in a run and in which layers INT8 hurts. */
-  async #probe(
-    points: readonly SweepPoint[],
-  ): Promise<Pick<Sweep, 'stepSensitivity' | 'layerRanking'>> {
+  async #probe(): Promise<Pick<Sweep, 'stepSensitivity' | 'layerRanking'>> {
     const { blocks = 8, layers = true, entries } = this.#request;
     const prompts = this.#prompts();
     const steps = this.#sensitivitySteps();
@@ -228,10 +168,10 @@ class Sweeper {
       const context = await this.#context('steps');
       found.stepSensitivity = await keptStepSensitivity(model, context, prompts, run);
     }
-    if (layers && points.length > 0) {
+    if (layers) {
       const { model } = await loaded();
       const context = await this.#context('layers');
-      const prompt = entries[0]?.prompt ?? '';
+      const { prompt = '' } = entries[0];
       found.layerRanking = await keptLayerSensitivity(model, context, prompt, steps);
     }
     return found;
