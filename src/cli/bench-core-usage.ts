@@ -1,6 +1,12 @@
 import { cpus } from 'node:os';
 import type { GroupNormSplit } from '../compiler/instructions.ts';
-import { type OpUsage, type RunUsage, type Usage, utilization } from '../evaluation/core-usage.ts';
+import {
+  equalTasksUtilization,
+  type OpUsage,
+  type RunUsage,
+  type Usage,
+  utilization,
+} from '../evaluation/core-usage.ts';
 import {
   compareGroupNormSplits,
   GROUP_NORM_SPLITS,
@@ -88,6 +94,7 @@ function reportJson(step: CoreUsage, norms: GroupNormComparison, options: Option
 }
 
 function report(step: CoreUsage, norms: GroupNormComparison, options: Options): void {
+  const { simulated } = step;
   const { model, precision, batch, size, threads } = options;
   print(
     `${cpuModel()}, ${threads} threads, ${resolveIsa()}; ${model}, ${precision}, ${size.width}×${size.height}, batch ${batch}, ${step.tasks} tasks`,
@@ -99,6 +106,10 @@ function report(step: CoreUsage, norms: GroupNormComparison, options: Options): 
   print('GroupNorm split into tasks by rows (as it runs), by 16 channels, and by groups;');
   print('milliseconds and the share of all threads’ time, measured, then simulated (~):');
   print(normTable(norms));
+  print('');
+  print('The same counted alone: equally long tasks, each a group or channel of an image, as in');
+  print('memory that holds one channel after the other:');
+  print(countedTable(norms, simulated));
   print('');
   print(NOT_MODELLED);
 }
@@ -153,6 +164,22 @@ function normTable({ norms, all }: GroupNormComparison): string {
   const header = ['shape', 'count', 'split by', 'tasks', ...threadHeader(measured, simulated)];
   const toTheRight = [false, true, false, ...new Array(header.length - 3).fill(true)];
   return formatTable(header, rows, toTheRight);
+}
+
+/** Of the costliest GroupNorm. */
+function countedTable(
+  { norms: [{ shape, groups }] }: GroupNormComparison,
+  simulated: readonly Usage[],
+): string {
+  const row = (name: string, tasks: number) => [
+    name,
+    String(tasks),
+    ...simulated.map(({ threads }) => percent(equalTasksUtilization(tasks, threads))),
+  ];
+  const [batch, channels] = [shape[0], shape[shape.length - 1]];
+  const rows = [row('channels', batch * channels), row('groups', batch * groups)];
+  const header = [shape.join('×'), 'tasks', ...threadHeader([], simulated)];
+  return formatTable(header, rows, [false, ...new Array(header.length - 1).fill(true)]);
 }
 
 function threadHeader(measured: readonly Usage[], simulated: readonly Usage[]): string[] {

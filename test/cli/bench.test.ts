@@ -53,6 +53,7 @@ test('bench --core-usage prints what each op, and each split of GroupNorm, makes
   assert.match(stdout, /^speed-up +[\d.]+× +1\.0× +[\d.]+×$/m);
   assert.match(stdout, /^shape +count +split by +tasks +1 thread +2 threads +~1 +~64$/m);
   assert.match(stdout, /^all of a step +\d+ +rows +\d+ .*\n +channels +\d+ .*\n +groups +\d+ /m);
+  assert.match(stdout, /^groups +8 +100\.0% +12\.5%$/m);
   assert.match(stdout, /^Simulated: .*Not modelled: /m);
   assert.match(stderr, /simulated 64 threads/);
 });
