@@ -67,6 +67,7 @@ export type {
   SweepRequest,
 } from './pipelines/evaluation/sweep-request.ts';
 export type { SweepRow } from './pipelines/evaluation/sweep-rows.ts';
+export type { ImageTimings } from './pipelines/image-timings.ts';
 export type { ImageToImageRequest } from './pipelines/image-to-image.ts';
 export {
   type Pipeline,

@@ -18,54 +18,49 @@ const LAYERS = 20;
 /** Quality against latency: to the most steps, of the precision alone, and to the reference. */
 export function paretoSection({ rows }: Sweep): string[] {
   const counts = [...new Set(rows.map(({ steps }) => steps))];
-  const [most] = counts;
-  const figures: string[] = [];
-  const add = (heading: string, told: string, points: readonly ScatterPoint[]) => {
-    const chart = scatterChart({
-      title: `${heading} against seconds of an image`,
-      ...{ xTitle: 'seconds of an image', points, colours: COLOURS },
-    });
-    figures.push(figure(heading, [...legend(counts), plain(told)], chart));
-  };
-  const paired = (of: (row: SweepRow) => PairedQuality, optimal: (row: SweepRow) => boolean) =>
-    rows.map((row) => ({
-      ...pointOf(row, counts),
-      ...{ y: meanPsnr(of(row)), yInterval: intervalOf(of(row)), optimal: optimal(row) },
+  const pointOf = (row: SweepRow) => ({
+    ...{ x: row.seconds.median, xInterval: [row.seconds.low, row.seconds.high] as const },
+    ...{ series: counts.indexOf(row.steps), marked: row.recommended },
+    label: counts.length > 1 ? `${row.name} · ${row.steps}` : row.name,
+  });
+  const toMost = rows.map((row) => ({
+    ...pointOf(row),
+    ...{ y: meanPsnr(row.toMost), yInterval: intervalOf(row.toMost), optimal: row.optimal.most },
+  }));
+  const told = 'filled and connected: no other setting is as fast and as good';
+  const figures = [paretoFigure(`PSNR to FP32 at ${counts[0]} steps, dB`, told, counts, toMost)];
+  for (const steps of counts.length > 1 ? counts : []) {
+    const alike = rows.filter((row) => row.steps === steps);
+    const toSame = alike.map((row) => ({
+      ...{ ...pointOf(row), label: row.name },
+      ...{ y: meanPsnr(row.toSame), yInterval: intervalOf(row.toSame), optimal: row.optimal.same },
     }));
-  add(
-    `PSNR to FP32 at ${most} steps, dB`,
-    'filled and connected: no other setting is as fast and as good',
-    paired(
-      ({ toMost }) => toMost,
-      ({ optimal }) => optimal.most,
-    ),
-  );
-  if (counts.length > 1) {
-    for (const steps of counts) {
-      const own = paired(
-        ({ toSame }) => toSame,
-        ({ optimal }) => optimal.same,
-      ).filter((_, i) => rows[i].steps === steps);
-      add(`PSNR to FP32 with as many steps, ${steps}, dB`, 'what the precision costs', own);
-    }
+    const heading = `PSNR to FP32 with as many steps, ${steps}, dB`;
+    figures.push(paretoFigure(heading, 'what the precision costs', counts, toSame));
   }
-  if (rows.some((row) => frechetOf(row) !== undefined)) {
-    const judged = rows.filter((row) => frechetOf(row) !== undefined);
-    const points = judged.map((row) => ({
-      ...pointOf(row, counts),
-      ...{ y: frechetOf(row)!, optimal: row.optimal.frechet ?? false },
-    }));
-    add('Fréchet distance to the reference', 'the lower the better', points);
+  const judged = rows.flatMap((row) => {
+    const distance = frechetOf(row);
+    const { frechet = false } = row.optimal;
+    return distance === undefined ? [] : [{ ...pointOf(row), y: distance, optimal: frechet }];
+  });
+  if (judged.length > 0) {
+    const heading = 'Fréchet distance to the reference';
+    figures.push(paretoFigure(heading, 'the lower the better', counts, judged));
   }
   return figures;
 }
 
-function pointOf(row: SweepRow, counts: readonly number[]): Omit<ScatterPoint, 'y' | 'optimal'> {
-  const { seconds, name, steps, recommended } = row;
-  return {
-    ...{ x: seconds.median, xInterval: [seconds.low, seconds.high], series: counts.indexOf(steps) },
-    ...{ label: counts.length > 1 ? `${name} · ${steps}` : name, marked: recommended },
-  };
+function paretoFigure(
+  heading: string,
+  told: string,
+  counts: readonly number[],
+  points: readonly ScatterPoint[],
+): string {
+  const chart = scatterChart({
+    title: `${heading} against seconds of an image`,
+    ...{ xTitle: 'seconds of an image', points, colours: COLOURS },
+  });
+  return figure(heading, [...legend(counts), plain(told)], chart);
 }
 
 function intervalOf({ psnr }: PairedQuality): [low: number, high: number] | undefined {
@@ -117,9 +112,11 @@ export function stepSection({ stepSensitivity }: Sweep): string[] {
 
 /** dB with each step alone in INT8, from the fitted sensitivity. */
 function estimates({ sensitivity, sigmas }: StepSensitivity): number[] {
-  return stepErrors(sensitivity, sigmas).map((error) =>
-    psnrOfError(imageError(sensitivity, [error], sigmas.length)),
-  );
+  return stepErrors(sensitivity, sigmas).map((error, i) => {
+    // After the last step there is none left to round otherwise.
+    const isLast = i === sigmas.length - 1;
+    return psnrOfError(isLast ? error : imageError(sensitivity, [error], sigmas.length));
+  });
 }
 
 /** As wide as its steps, each block. `sign`: the mean, or an end of its interval. */

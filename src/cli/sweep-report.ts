@@ -101,7 +101,7 @@ function settingsOf({ reference, options, drawing }: SweepContext): [string, str
     ['Negative prompt', sampling.negativePrompt],
     [
       'Seconds of an image',
-      `the sum over its model evaluations, of which ${rounds} or more of each precision were timed in turn, and the median of what text and decoding took; median over these rounds and its 95% interval`,
+      `the sum over its model evaluations, text encoder and decoder, each timed in turn in ${rounds} rounds or more: median over the rounds and its 95% interval`,
     ],
     ['Quality', 'mean over the images, 95% as of independent ones'],
     ['Features', extractor],

@@ -7,7 +7,6 @@ import { writeTinyModel } from '../../test/golden/pipelines/tiny-models.ts';
 import { writeTinyQuantizedModel } from '../../test/golden/pipelines/tiny-quantized.ts';
 import { kindOf, type LayerErrors, measureLayerSensitivity } from './layer-sensitivity.ts';
 import { loadModel, unetOf } from './load.ts';
-import { measureStepTimings } from './step-timings.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'bookend-layers-'));
 const { model, dispose } = await loadModel(await writeTinyQuantizedModel(join(scratch, 'int8')));
@@ -75,20 +74,4 @@ test('a model without INT8 is refused', async () => {
   const refused = { code: 'invalid-argument', message: /bookend quantize/ };
   await assert.rejects(measureLayerSensitivity(plain.model, REQUEST), refused);
   await plain.dispose();
-});
-
-test('evaluations are timed in turn, a number of each precision', async () => {
-  const request = { prompt: '', guidanceScale: 3, rounds: 3 };
-  const rounds: number[] = [];
-  const timings = await measureStepTimings(model, {
-    ...request,
-    precisions: ['fp32', 'int8'],
-    onRound: (done) => rounds.push(done),
-  });
-  assert.deepEqual(Object.keys(timings), ['fp32', 'int8']);
-  assert.ok(rounds.length >= 3);
-  for (const seconds of Object.values(timings)) {
-    assert.equal(seconds.length, rounds.length);
-    assert.ok(seconds.every((value) => value > 0));
-  }
 });

@@ -25,6 +25,8 @@ export interface Subject {
   readonly schedulerConfig: SchedulerJson;
   /** Makes the network ready for `plan` and, if it reads text, for `prompt`. */
   use<T>(plan: SubjectPlan, prompt: string, body: (predict: Predict) => Promise<T>): Promise<T>;
+  /** What an image takes besides: the text encoder and the decoder, for their time alone. */
+  surround(prompt: string): Promise<void>;
   /** −1 to 1, beyond where they are to be clamped. */
   pixels(latents: Float32Array): Promise<Float32Array>;
 }
@@ -50,6 +52,12 @@ function promptedSubject(model: StableDiffusion, options: SubjectOptions): Subje
   const { guidanceScale, signal } = options;
   const shape = latentShape(model, 1, options.width, options.height);
   const { downscale } = autoencoder.config;
+  const tokenize = (prompt: string) => {
+    const positive = { text: prompt, clipSkip: 0 };
+    const negative = { text: '', clipSkip: 0 };
+    const guided = denoiser.guides(guidanceScale);
+    return textEncoder.tokenize(guided ? [negative, positive] : [positive]);
+  };
   return {
     shape,
     guidanceScale,
@@ -57,15 +65,18 @@ function promptedSubject(model: StableDiffusion, options: SubjectOptions): Subje
     height: shape.height * downscale,
     schedulerConfig,
     async use(plan, prompt, body) {
-      const positive = { text: prompt, clipSkip: 0 };
-      const negative = { text: '', clipSkip: 0 };
-      const guided = denoiser.guides(guidanceScale);
-      const tokenized = textEncoder.tokenize(guided ? [negative, positive] : [positive]);
+      const tokenized = tokenize(prompt);
       const { tokens } = tokenized;
       return denoiser.use({ ...plan, shape, tokens, guidanceScale }, async (unet) => {
         await unet.condition({ embeddings: await textEncoder.encode(tokenized, signal) }, signal);
         return body((sample, step) => unet.predict(sample, step, signal));
       });
+    },
+    async surround(prompt) {
+      await textEncoder.encode(tokenize(prompt), signal);
+      const { batch, height, width: columns, channels } = shape;
+      const latents = new Float32Array(batch * height * columns * channels);
+      await autoencoder.decode(latents, shape, { signal });
     },
     pixels: async (latents) => (await autoencoder.decode(latents, shape, { signal })).data,
   };
@@ -96,6 +107,7 @@ function unconditionalSubject(model: UnconditionalDiffusion, { signal }: Subject
         unet.release();
       }
     },
+    surround: async () => undefined,
     pixels: async (latents) => latents,
   };
 }

@@ -134,7 +134,7 @@ function checkReport(out: string): void {
   assert.equal(swept, model);
   assert.equal(images.length, settings.length);
   assert.equal(images[0].images.length, 3);
-  assert.ok(timings.int8.length >= 1);
+  assert.ok(timings.evaluations.int8.length >= 1);
 }
 
 test('Ctrl-C keeps what was drawn', async () => {

@@ -3,8 +3,9 @@ import { median } from '../../evaluation/benchmark.ts';
 import type { FeatureExtractor } from '../../evaluation/feature-extractor.ts';
 import { type MedianSummary, type Summary, summarizeMedian } from '../../evaluation/statistics.ts';
 import type { Precision } from '../../quantization/precision-schedule.ts';
+import type { ImageTimings } from '../image-timings.ts';
 import { prepareResultFolder } from '../output-folder.ts';
-import type { StepTimings } from '../step-timings.ts';
+import type { HighPrecision } from '../request.ts';
 import { type Evaluation, evaluationOf } from './evaluation.ts';
 import { featuresOfImages } from './image-features.ts';
 import type { DrawnImage } from './image-set.ts';
@@ -71,36 +72,24 @@ export async function judgeSet(
 }
 
 /**
- * Seconds of an image, over the rounds of the timings: the sum over its model evaluations, and
- * `around` for text and decoding.
+ * Seconds of an image, over the rounds of the timings: the sum over its model evaluations, and text
+ * encoder and decoder.
+ *
+ * @param surrounding what these compute in
  */
 export function imageSeconds(
   schedule: readonly Precision[],
-  timings: StepTimings,
-  around: number,
+  { evaluations, around }: ImageTimings,
+  surrounding: HighPrecision,
 ): MedianSummary {
-  const rounds = timings[schedule[0]]?.length ?? 0;
-  const totals = Array.from({ length: rounds }, (_, round) =>
-    schedule.reduce((sum, precision) => sum + timings[precision]![round], around),
+  const totals = around[surrounding]!.map((seconds, round) =>
+    schedule.reduce((sum, precision) => sum + evaluations[precision]![round], seconds),
   );
   return summarizeMedian(totals);
 }
 
-/** Seconds of text and decoding of an image: medians of what the images' records say. */
-export function secondsAround(drawn: readonly DrawnImage[]): number {
-  const { textEncode, decode } = recordedSeconds(drawn);
-  return textEncode + decode;
-}
-
-/** Medians over the images. The first of a set, with loading in it, counts where it is the only one. */
-export function recordedSeconds(drawn: readonly DrawnImage[]): DrawnImage['record']['seconds'] {
+/** Median over the images. The first of a set, with loading in it, counts where it is the only one. */
+export function recordedSeconds(drawn: readonly DrawnImage[]): number {
   const counted = drawn.length > 1 ? drawn.slice(1) : drawn;
-  const of = (name: 'textEncode' | 'denoise' | 'decode' | 'total') =>
-    median(counted.map(({ record }) => record.seconds[name]));
-  return {
-    textEncode: of('textEncode'),
-    denoise: of('denoise'),
-    decode: of('decode'),
-    total: of('total'),
-  };
+  return median(counted.map(({ record }) => record.seconds.total));
 }

@@ -31,10 +31,14 @@ export class SweepModels {
   async load(precision: HighPrecision): Promise<LoadedModel> {
     if (this.#loaded?.precision !== precision) {
       await this.dispose();
-      const model = loadModel(this.reference, { ...this.#options, precision });
-      this.#loaded = { precision, model };
+      this.#loaded = { precision, model: this.loadBeside(precision) };
     }
     return this.#loaded.model;
+  }
+
+  /** Another one beside it, to be disposed of by who asks. @throws BookendError as `loadModel` does */
+  loadBeside(precision: HighPrecision): Promise<LoadedModel> {
+    return loadModel(this.reference, { ...this.#options, precision });
   }
 
   /** Draws with `options` what a `ModelSource` of them draws, and records the same. */

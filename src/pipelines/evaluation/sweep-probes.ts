@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { startStopwatch } from '../../core/stopwatch.ts';
 import type { Precision } from '../../quantization/precision-schedule.ts';
 import { resolveIsa, resolveThreads } from '../../runtime/native/cpu.ts';
+import { type ImageTimings, measureImageTimings } from '../image-timings.ts';
 import { KeptResults } from '../kept-results.ts';
 import {
   type LayerRanking,
@@ -9,9 +10,9 @@ import {
   measureLayerSensitivity,
 } from '../layer-sensitivity.ts';
 import type { LoadedModel } from '../load.ts';
+import type { HighPrecision } from '../request.ts';
 import { measureStepSensitivity, type StepSensitivity } from '../sensitivity.ts';
 import { promptQualitySchema } from '../sensitivity-runs.ts';
-import { measureStepTimings, type StepTimings } from '../step-timings.ts';
 import type { SweepSampling } from './sweep-points.ts';
 
 /** What probes of a model depend on, and where their results are kept. */
@@ -27,42 +28,66 @@ export interface ProbeContext {
   readonly signal?: AbortSignal;
 }
 
-/** `measureStepTimings`, kept: a sweep that goes on or gets more settings compares by the same times. */
+/** What is timed of an image. */
+export interface TimedParts {
+  readonly precisions: readonly Precision[];
+  /** What text encoder and autoencoder compute in. */
+  readonly surroundings: readonly HighPrecision[];
+  readonly rounds: number;
+}
+
+/**
+ * `measureImageTimings`, kept: a sweep that goes on, or gets more settings, compares by the same times.
+ *
+ * @param load the model with text encoder and autoencoder in this precision; not disposed of
+ */
 export async function keptTimings(
   model: LoadedModel['model'],
   context: ProbeContext,
-  precisions: readonly Precision[],
-  rounds: number,
-): Promise<StepTimings> {
+  parts: TimedParts,
+  load: (precision: HighPrecision) => Promise<LoadedModel['model']>,
+): Promise<ImageTimings> {
   const { folder, threads, onProgress, signal } = context;
-  const identity = { ...identityOf(context), threads: resolveThreads(threads), precisions, rounds };
-  const kept = await KeptResults.open(folder, 'timings', identity, secondsOf(precisions.length));
+  const { precisions, surroundings, rounds } = parts;
+  const identity = { ...identityOf(context), threads: resolveThreads(threads), ...parts };
+  const count = precisions.length + surroundings.length;
+  const kept = await KeptResults.open(folder, 'timings', identity, secondsOf(count));
   const known = kept.get(SECONDS);
-  if (known) return Object.fromEntries(precisions.map((name, i) => [name, known[i]]));
-  const timings = await measureStepTimings(model, {
+  if (known) return timingsOf(parts, known);
+  const loaded = new Map<HighPrecision, LoadedModel['model']>();
+  for (const precision of surroundings) loaded.set(precision, await load(precision));
+  const found = await measureImageTimings(model, {
     ...sizeOf(context),
-    prompt: '',
-    precisions,
-    rounds,
-    onRound: onProgress,
-    signal,
+    ...{ prompt: '', precisions, surroundings: loaded, rounds, onRound: onProgress, signal },
   });
-  await kept.set(
-    SECONDS,
-    precisions.map((name) => [...timings[name]!]),
-  );
-  return timings;
+  const seconds = [
+    ...precisions.map((precision) => [...found.evaluations[precision]!]),
+    ...surroundings.map((precision) => [...found.around[precision]!]),
+  ];
+  await kept.set(SECONDS, seconds);
+  return found;
 }
 
 /** The one result of the timings. */
 const SECONDS = 'seconds';
 
-/** Of each precision, as many rounds. */
-const secondsOf = (precisions: number) =>
+/** Of each part, as many rounds. */
+const secondsOf = (parts: number) =>
   z
-    .array(z.array(z.number().positive().finite()).min(1).max(1000))
-    .length(precisions)
+    .array(z.array(z.number().min(0).finite()).min(1).max(1000))
+    .length(parts)
     .refine((all) => all.every(({ length }) => length === all[0].length), 'of different lengths');
+
+function timingsOf(
+  { precisions, surroundings }: TimedParts,
+  seconds: readonly (readonly number[])[],
+): ImageTimings {
+  const around = seconds.slice(precisions.length);
+  return {
+    evaluations: Object.fromEntries(precisions.map((name, i) => [name, seconds[i]])),
+    around: Object.fromEntries(surroundings.map((name, i) => [name, around[i]])),
+  };
+}
 
 /** `measureStepSensitivity`, kept prompt by prompt. */
 export async function keptStepSensitivity(

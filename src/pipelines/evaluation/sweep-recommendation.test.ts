@@ -71,7 +71,7 @@ test('a schedule is foretold to FP32: from what high precision reaches there, no
   const request = {
     sensitivity: SENSITIVITY,
     sigmas: [10, 5, 2.5, 0.2],
-    timings: { bf16: [2, 2.2, 9], int8: [1, 1, 1] },
+    evaluations: { bf16: [2, 2.2, 9], int8: [1, 1, 1] },
     high: 'bf16',
     highQuality: SETTINGS[1].quality,
   } as const;
@@ -83,7 +83,7 @@ test('a schedule is foretold to FP32: from what high precision reaches there, no
   assert.deepEqual(foretellSchedule({ ...request, target: 51 }), { schedule: uniform('bf16') });
   const unknown = { ...request, highQuality: undefined, target: 45 };
   assert.deepEqual(foretellSchedule(unknown), { schedule: uniform('bf16') });
-  const slow = { ...request, timings: { bf16: [1], int8: [2] }, target: 20 };
+  const slow = { ...request, evaluations: { bf16: [1], int8: [2] }, target: 20 };
   assert.deepEqual(foretellSchedule(slow), { schedule: uniform('bf16') });
 });
 

@@ -10,8 +10,8 @@ import {
   type PrecisionSensitivity,
   predictPsnr,
 } from '../../quantization/sensitivity.ts';
+import type { ImageTimings } from '../image-timings.ts';
 import type { HighPrecision } from '../request.ts';
-import type { StepTimings } from '../step-timings.ts';
 import { meanPsnr, type PairedQuality } from './sweep-measures.ts';
 
 /** What a recommendation goes by: settings of one number of steps, measured. */
@@ -61,7 +61,7 @@ export interface ForetellingRequest {
   readonly sensitivity: PrecisionSensitivity;
   /** Of the run's model evaluations. */
   readonly sigmas: NoiseLevels;
-  readonly timings: StepTimings;
+  readonly evaluations: ImageTimings['evaluations'];
   readonly high: HighPrecision;
   /** dB to FP32. */
   readonly target: number;
@@ -75,10 +75,10 @@ export interface ForetellingRequest {
  * other by the floor, and each of them from FP32 by the error of high precision.)
  */
 export function foretellSchedule(request: ForetellingRequest): ForetoldSchedule {
-  const { sigmas, timings, high, target, highQuality } = request;
+  const { sigmas, evaluations, high, target, highQuality } = request;
   const floor = highQuality && floorOf(request.sensitivity, sigmas.length, meanPsnr(highQuality));
   const sensitivity = { ...request.sensitivity, ...(floor !== undefined && { floor }) };
-  const seconds = { high: median(timings[high]!), int8: median(timings.int8!) };
+  const seconds = { high: median(evaluations[high]!), int8: median(evaluations.int8!) };
   const { schedule } = chooseSchedule({ sensitivity, sigmas, high, seconds, minPsnr: target });
   const psnr = predictPsnr(sensitivity, { sigmas, schedule });
   return { schedule, ...(Number.isFinite(psnr) && { psnr }) };

@@ -1,8 +1,8 @@
 import type { FeatureExtractor } from '../../evaluation/feature-extractor.ts';
+import type { ImageTimings } from '../image-timings.ts';
 import type { LayerRanking } from '../layer-sensitivity.ts';
 import type { HighPrecision } from '../request.ts';
 import type { StepSensitivity } from '../sensitivity.ts';
-import type { StepTimings } from '../step-timings.ts';
 import type { ImageSetPlan } from './image-set.ts';
 import type { Reference } from './load-reference.ts';
 import type { SweptModelOptions } from './sweep-models.ts';
@@ -41,7 +41,7 @@ export interface SweepRequest extends SweepGrid {
   readonly signal?: AbortSignal;
 }
 
-/** What a sweep takes, without what an earlier run has left. */
+/** What a sweep from scratch takes, without loading and compiling. */
 export interface SweepForecast {
   readonly images: number;
   /** Seconds. */
@@ -64,8 +64,7 @@ export interface SweepProgress {
 export interface Sweep {
   /** By falling number of steps, and in the order of the settings. */
   readonly rows: readonly SweepRow[];
-  /** Seconds of a model evaluation, round by round. */
-  readonly timings: StepTimings;
+  readonly timings: ImageTimings;
   /** What mixed schedules compute in beside INT8. */
   readonly high: HighPrecision;
   /** Of models with INT8, where asked for. */

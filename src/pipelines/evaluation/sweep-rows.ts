@@ -1,7 +1,7 @@
 import type { FeatureExtractor } from '../../evaluation/feature-extractor.ts';
 import { paretoOptimal } from '../../evaluation/pareto.ts';
 import type { MedianSummary } from '../../evaluation/statistics.ts';
-import type { StepTimings } from '../step-timings.ts';
+import type { ImageTimings } from '../image-timings.ts';
 import { type Evaluation, evaluationOf } from './evaluation.ts';
 import type { DrawnImage } from './image-set.ts';
 import type { Reference } from './load-reference.ts';
@@ -13,14 +13,15 @@ import {
   type PairedQuality,
   recordedSeconds,
 } from './sweep-measures.ts';
+import { surroundingPrecision } from './sweep-models.ts';
 import type { SweepPoint } from './sweep-points.ts';
 import type { MeasuredSetting, SweepRecommendation } from './sweep-recommendation.ts';
 
 /** A setting of a sweep, drawn and measured. */
 export interface SweepRow extends SweepPoint {
   /**
-   * Seconds of an image: over the rounds of the timings the sum of its model evaluations, and the
-   * median of what text and decoding took.
+   * Seconds of an image: over the rounds of the timings the sum of its model evaluations, text encoder
+   * and decoder.
    */
   readonly seconds: MedianSummary;
   /** Median of what the images' records say, without the first one; a busy machine shows in it. */
@@ -45,9 +46,7 @@ export interface SweepRow extends SweepPoint {
 }
 
 export interface RowOptions {
-  readonly timings: StepTimings;
-  /** Seconds of text and decoding. */
-  readonly around: number;
+  readonly timings: ImageTimings;
   /** Folders of FP32's images: with as many steps, with the most. */
   readonly pairs: { readonly same: string; readonly most: string };
   readonly judge?: {
@@ -68,7 +67,7 @@ export async function measureRow(
   drawn: readonly DrawnImage[],
   options: RowOptions,
 ): Promise<SweepRow> {
-  const { timings, around, pairs, judge, threads, onImage, signal } = options;
+  const { timings, pairs, judge, threads, onImage, signal } = options;
   const listen = (phase: 'measuring' | 'features') => (done: number, seconds: number) =>
     onImage?.(phase, done, seconds);
   const measuring = { onImage: listen('measuring'), signal };
@@ -78,8 +77,8 @@ export async function measureRow(
     judge && (await judgeSet(drawn, { ...judge, threads, onImage: listen('features'), signal }));
   return {
     ...point,
-    seconds: imageSeconds(point.schedule, timings, around),
-    recordedSeconds: recordedSeconds(drawn).total,
+    seconds: imageSeconds(point.schedule, timings, surroundingPrecision(point.options)),
+    recordedSeconds: recordedSeconds(drawn),
     evaluation: evaluationOf(drawn, same.measures, set),
     toSame: same.quality,
     toMost: most.quality,

@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import { BookendError } from '../../core/errors.ts';
 import { median } from '../../evaluation/benchmark.ts';
-import type { Precision } from '../../quantization/precision-schedule.ts';
+import { precisions } from '../../quantization/precision-schedule.ts';
 import { bestPrecision } from '../cpu-precision.ts';
+import type { ImageTimings } from '../image-timings.ts';
 import type { LayerRanking } from '../layer-sensitivity.ts';
 import { type LoadedModel, unetOf } from '../load.ts';
 import { requireNumber, requireWhole } from '../request.ts';
 import type { StepSensitivity } from '../sensitivity.ts';
-import type { StepTimings } from '../step-timings.ts';
 import { type DrawnImage, drawImageSet } from './image-set.ts';
-import { secondsAround } from './sweep-measures.ts';
+import { imageSeconds } from './sweep-measures.ts';
 import { SweepModels, surroundingPrecision } from './sweep-models.ts';
 import {
   runLevels,
@@ -111,35 +111,54 @@ class Sweeper {
     };
   }
 
-  async #timings(model: LoadedModel['model'], points: readonly SweepPoint[]): Promise<StepTimings> {
+  async #timings(
+    model: LoadedModel['model'],
+    points: readonly SweepPoint[],
+  ): Promise<ImageTimings> {
     const used = new Set(points.flatMap(({ schedule }) => schedule));
     // A schedule may be foretold from both, though no setting has the one.
     if (used.has('int8')) used.add(this.#high);
-    const order: readonly Precision[] = ['fp32', 'bf16', 'int8'];
-    const precisions = order.filter((precision) => used.has(precision));
-    const rounds = requireWhole('rounds', this.#request.rounds ?? 7, 1, 1000);
-    return keptTimings(model, await this.#context('timing'), precisions, rounds);
+    const around = new Set(points.map(({ options }) => surroundingPrecision(options)));
+    if (used.has('int8')) around.add(this.#high);
+    const parts = {
+      precisions: precisions.filter((precision) => used.has(precision)),
+      surroundings: precisions.filter((name) => name !== 'int8').filter((name) => around.has(name)),
+      rounds: requireWhole('rounds', this.#request.rounds ?? 7, 1, 1000),
+    };
+    const others: LoadedModel[] = [];
+    try {
+      return await keptTimings(model, await this.#context('timing'), parts, async (precision) => {
+        if (precision === this.#high) return model;
+        const other = await this.#models.loadBeside(precision);
+        others.push(other);
+        return other.model;
+      });
+    } finally {
+      for (const other of others) await other.dispose();
+    }
   }
 
   /** Tells how long it will take before it does. */
   #forecast(
     model: LoadedModel['model'],
     points: readonly SweepPoint[],
-    timings: StepTimings,
+    timings: ImageTimings,
   ): void {
-    const { entries, layers = true, onPlanned } = this.#request;
-    const each = (precision: Precision) => median(timings[precision]!);
-    const drawing = points
-      .flatMap(({ schedule }) => schedule)
-      .reduce((sum, precision) => sum + each(precision), 0);
-    const isQuantized = usesInt8(this.#request.precisions);
+    const { entries, precisions: swept, layers = true, onPlanned } = this.#request;
+    const drawing = points.reduce(
+      (sum, { schedule, options }) =>
+        sum + imageSeconds(schedule, timings, surroundingPrecision(options)).median,
+      0,
+    );
+    const isQuantized = usesInt8(swept);
     const evaluations = isQuantized ? 6 * this.#prompts().length * this.#sensitivitySteps() : 0;
     const ranked = isQuantized && layers ? 3 * unetOf(model).requireInt8().layers.length : 0;
+    const each = isQuantized ? median(timings.evaluations[this.#high]!) : 0;
     onPlanned?.({
       images: entries.length * points.length,
       drawing: entries.length * drawing,
-      steps: evaluations * each(this.#high),
-      layers: ranked * each(this.#high),
+      steps: evaluations * each,
+      layers: ranked * each,
     });
   }
 
@@ -181,7 +200,7 @@ class Sweeper {
   async #measureSteps(
     steps: number,
     points: readonly SweepPoint[],
-    timings: StepTimings,
+    timings: ImageTimings,
     sensitivity: StepSensitivity | undefined,
   ): Promise<{ rows: SweepRow[]; recommendation: SweepRecommendation }> {
     const rows: SweepRow[] = [];
@@ -194,7 +213,7 @@ class Sweeper {
       foretold = foretellSchedule({
         sensitivity: sensitivity.sensitivity,
         sigmas: runLevels(model, this.#request.sampling, steps),
-        timings,
+        evaluations: timings.evaluations,
         high: this.#high,
         target,
         highQuality: settings.find(({ name }) => name === this.#high)?.quality,
@@ -209,19 +228,14 @@ class Sweeper {
     return { rows, recommendation: recommend(steps, rows.map(settingOf), target, foretold) };
   }
 
-  async #row(point: SweepPoint, timings: StepTimings): Promise<SweepRow> {
+  async #row(point: SweepPoint, timings: ImageTimings): Promise<SweepRow> {
     const { onProgress, signal, extractor, reference, imagesPerPrompt, model } = this.#request;
-    const surrounding = surroundingPrecision(point.options);
-    const alike = [...this.#drawn].filter(
-      ([{ options }]) => surroundingPrecision(options) === surrounding,
-    );
     const exact = [...this.#drawn.keys()].filter(({ name }) => name === 'fp32');
     const most = exact.reduce((a, b) => (b.steps > a.steps ? b : a));
     const same = exact.find(({ steps }) => steps === point.steps)!;
     const total = this.#request.entries.length;
     return measureRow(point, this.#drawn.get(point)!, {
       timings,
-      around: secondsAround(alike.flatMap(([, drawn]) => drawn)),
       pairs: { same: this.#folderOf(same), most: this.#folderOf(most) },
       ...(extractor && {
         judge: { extractor, reference, cache: this.#cacheOf(point), imagesPerPrompt },
