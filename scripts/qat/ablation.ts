@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readPrompts } from '../../src/io/prompts.ts';
 import type { ImageSetPlan } from '../../src/pipelines/evaluation/image-set.ts';
-import { drawSet, folderOf, type PrecisionSetting, psnrsTo } from '../precision-images.ts';
 import { ARMS, modelFolder, modelName, type Places, type Recipe, trainArm } from './arms.ts';
+import { drawSet, folderOf, type PrecisionSetting, psnrsTo } from './precision-images.ts';
 import { type ArmResult, markdownOf, rowsOf } from './report.ts';
 
 const { values } = parseArgs({

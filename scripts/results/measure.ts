@@ -25,12 +25,12 @@ import { type DrawnImage, seedOf, setImagePath } from '../../src/pipelines/evalu
 import { loadExtractor } from '../../src/pipelines/evaluation/load-extractor.ts';
 import { measureImages, pairedPath } from '../../src/pipelines/evaluation/measure-images.ts';
 import { coloursOf } from './colours.ts';
-import type { Distances, Measures } from './measures.ts';
+import type { Distances, Judged, Measures } from './measures.ts';
 import { nearestPictures } from './nearest-pictures.ts';
+import { unlessLocked } from './row-lock.ts';
 import {
   imagesOf,
   imagesOfPrompt,
-  isPixel,
   planOf,
   REFERENCE,
   type Row,
@@ -118,41 +118,56 @@ async function coloursOfAll(images: readonly DrawnImage[]) {
 interface References {
   readonly art: ImageFeatures;
   /** Images of the FP32 model from other seeds. */
-  readonly own?: ImageFeatures;
+  readonly own: ImageFeatures;
 }
 
-async function measureRow(folder: string, table: Table, row: Row, { art, own }: References) {
+async function measureRow(
+  path: string,
+  folder: string,
+  table: Table,
+  row: Row,
+  references: References,
+): Promise<void> {
   const images = await drawnImages(folder, table, row);
   if (!images) return console.log(`${table.name} ${row.name}: not complete`);
-  const path = join(imagesOf(folder, table, row), '../measures.json');
-  if (await exists(path)) return;
   const start = performance.now();
-  const features = await featuresOf(folder, table, row, images);
   const [full] = table.rows;
   const paired = row === full ? undefined : imagesOf(folder, table, full);
   const likeness = paired === undefined ? [] : await measureImages(images, { paired });
-  const pairs =
-    paired === undefined
-      ? undefined
-      : images.map((image) => ({ ...image, path: pairedPath(image, paired) }));
-  const fullFeatures = pairs && (await featuresOf(folder, table, full, pairs));
-  const each = imagesOfPrompt(table);
   const measures: Measures = {
     images: images.length,
-    imagesPerPrompt: each,
+    imagesPerPrompt: imagesOfPrompt(table),
     isa: images[0].record.isa,
     psnr: likeness.map(({ psnr }) => psnr!),
     ssim: likeness.map(({ ssim }) => ssim!),
-    featureDistance: fullFeatures ? pairedDistances(features, fullFeatures) : [],
-    diversity: each > 1 ? diversities(features, each) : [],
-    art: await distances(features, art),
-    ...(own && { own: await distances(features, own) }),
-    nearest: isPixel(table) ? [] : await nearestPictures(features, art, each),
     colours: await coloursOfAll(images),
+    ...(table.isJudged && { judged: await judge(folder, table, row, images, references) }),
   };
   await writeAtomically(path, (file) => file.writeFile(JSON.stringify(measures)));
   const seconds = (performance.now() - start) / 1000;
   console.log(`${table.name} ${row.name}: measured in ${seconds.toFixed(0)} s`);
+}
+
+/** What features say. */
+async function judge(
+  folder: string,
+  table: Table,
+  row: Row,
+  images: readonly DrawnImage[],
+  { art, own }: References,
+): Promise<Judged> {
+  const features = await featuresOf(folder, table, row, images);
+  const [full] = table.rows;
+  const fullImages = imagesOf(folder, table, full);
+  const pairs = images.map((image) => ({ ...image, path: pairedPath(image, fullImages) }));
+  const each = imagesOfPrompt(table);
+  return {
+    featureDistance: pairedDistances(features, await featuresOf(folder, table, full, pairs)),
+    diversity: diversities(features, each),
+    art: await distances(features, art),
+    own: await distances(features, own),
+    nearest: await nearestPictures(features, art, each),
+  };
 }
 
 /** Features of a folder of pictures; stored beside it. */
@@ -161,13 +176,18 @@ function pictures(extractor: FeatureExtractor, folder: string): Promise<ImageFea
 }
 
 const only = values.only?.split(',');
-const art = { emoji: await pictures(extractor, join(out, 'art/images')) };
-const pixelArt = await pictures(extractor, join(out, 'pixels/images'));
 const others = await drawnImages(out, REFERENCE, REFERENCE.rows[0]);
-const own = others && (await featuresOf(out, REFERENCE, REFERENCE.rows[0], others));
+if (!others) throw new Error(`Draw ${REFERENCE.name} first; other rows are compared with it.`);
+const references: References = {
+  art: await pictures(extractor, join(out, 'art/images')),
+  own: await featuresOf(out, REFERENCE, REFERENCE.rows[0], others),
+};
 for (const table of TABLES) {
   if (table === REFERENCE || (only && !only.includes(table.name))) continue;
-  const references = isPixel(table) ? { art: pixelArt } : { art: art.emoji, own };
-  for (const row of table.rows) await measureRow(out, table, row, references);
+  for (const row of table.rows) {
+    const path = join(imagesOf(out, table, row), '../measures.json');
+    if (await exists(path)) continue;
+    await unlessLocked(`${path}.lock`, () => measureRow(path, out, table, row, references));
+  }
 }
 await extractor.dispose();

@@ -12,7 +12,21 @@ export interface Distances {
   readonly recall: number;
 }
 
-/** What measure.ts finds of a row. Lists have a number for each image, but for diversity. */
+/** What the features of a row's images say. */
+export interface Judged {
+  /** Of each image to FP32's of the same prompt and seed; zeros for FP32 itself. */
+  readonly featureDistance: readonly number[];
+  /** Of each prompt. */
+  readonly diversity: readonly number[];
+  /** To the training pictures. */
+  readonly art: Distances;
+  /** To the FP32 model's own images of other seeds. */
+  readonly own: Distances;
+  /** For each image, 1 where the nearest training picture is that of its prompt. */
+  readonly nearest: readonly number[];
+}
+
+/** What measure.ts finds of a row. Lists have a number for each image. */
 export interface Measures {
   readonly images: number;
   /** One after another. */
@@ -21,14 +35,7 @@ export interface Measures {
   /** dB to FP32; empty for FP32 itself, null for equal images. */
   readonly psnr: readonly (number | null)[];
   readonly ssim: readonly number[];
-  readonly featureDistance: readonly number[];
-  /** Of each prompt; empty without prompts. */
-  readonly diversity: readonly number[];
-  /** To the training pictures. */
-  readonly art: Distances;
-  /** To the FP32 model's own images of other seeds. */
-  readonly own?: Distances;
-  /** 1 where the nearest training picture is that of the image's prompt. */
-  readonly nearest: readonly number[];
   readonly colours: readonly Colours[];
+  /** Where there are enough images. */
+  readonly judged?: Judged;
 }

@@ -28,6 +28,8 @@ export interface Table {
   readonly batchSize: number;
   /** FP32 first, which the others are compared with. */
   readonly rows: readonly Row[];
+  /** Whether there are enough images to compare distributions. */
+  readonly isJudged: boolean;
 }
 
 const EMOJI = join(import.meta.dirname, '../../models/emoji');
@@ -80,13 +82,21 @@ const PIXEL_ROWS: readonly Row[] = [
 const emojiTable = (scheduler: SchedulerName, steps: number, images: number): Table => ({
   name: `${scheduler}-${steps}`,
   title: `${scheduler.toUpperCase()}, ${steps} steps`,
-  ...{ scheduler, steps, images, seed: SEED, batchSize: images, rows: EMOJI_ROWS },
+  ...{ scheduler, steps, images, seed: SEED, batchSize: images, rows: EMOJI_ROWS, isJudged: true },
 });
 
 const pixelTable = (scheduler: SchedulerName, steps: number): Table => ({
   name: `pixel-${scheduler}-${steps}`,
   title: `${scheduler.toUpperCase()}, ${steps} steps`,
-  ...{ scheduler, steps, seed: SEED, images: 1000, batchSize: 20, rows: PIXEL_ROWS },
+  ...{
+    scheduler,
+    steps,
+    seed: SEED,
+    images: 200,
+    batchSize: 20,
+    rows: PIXEL_ROWS,
+    isJudged: false,
+  },
 });
 
 /** What the model draws from other seeds, to compare distributions with. */

@@ -1,16 +1,14 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BookendError, throwIfAborted } from '../../core/errors.ts';
 import type { Image } from '../../io/image-data.ts';
 import { formatParameters, type ParametersText } from '../../io/image-parameters.ts';
-import { asIoError } from '../../io/io-error.ts';
 import { writePng } from '../../io/png.ts';
 import type { PromptEntry } from '../../io/prompts.ts';
 import { formatSchedule } from '../../quantization/precision-schedule.ts';
 import { resolveIsa } from '../../runtime/native/cpu.ts';
 import type { SchedulerName } from '../../schedulers/index.ts';
 import type { LoadedModel } from '../load.ts';
-import { isTemporary } from '../output-folder.ts';
+import { prepareResultFolder } from '../output-folder.ts';
 import { type GenerationResult, MAX_IMAGES, requireWhole } from '../request.ts';
 import { textToImage } from '../text-to-image.ts';
 import { unconditional } from '../unconditional.ts';
@@ -96,7 +94,7 @@ export async function drawImageSet(
   { batchSize = 1, onImage, signal }: DrawOptions = {},
 ): Promise<DrawnImage[]> {
   requireWhole('batchSize', batchSize, 1, MAX_IMAGES);
-  await prepareFolder(folder);
+  await prepareResultFolder(folder);
   const identity = await source.identity();
   const settings = plan.entries.map((_, i) => settingsOf(source, plan, i, identity));
   const records: (ImageRecord | undefined)[] = [];
@@ -152,16 +150,6 @@ function missingBatches(
 function follows(plan: ImageSetPlan, before: number, image: number): boolean {
   const isSamePrompt = plan.entries[before].prompt === plan.entries[image].prompt;
   return isSamePrompt && seedOf(plan, image) === seedOf(plan, before) + 1;
-}
-
-/** Makes it, or removes what a killed run was writing when it was. */
-async function prepareFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-    for (const file of (await readdir(folder)).filter(isTemporary)) await rm(join(folder, file));
-  } catch (error) {
-    throw asIoError('write', folder, error);
-  }
 }
 
 /** The seed of image `index` of a plan. */

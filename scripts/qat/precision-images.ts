@@ -1,11 +1,11 @@
-import type { LoadOptions } from '../src/index.ts';
+import type { LoadOptions } from '../../src/index.ts';
 import {
   type DrawnImage,
   drawImageSet,
   type ImageSetPlan,
-} from '../src/pipelines/evaluation/image-set.ts';
-import { measureImages } from '../src/pipelines/evaluation/measure-images.ts';
-import { ModelSource } from '../src/pipelines/evaluation/model-source.ts';
+} from '../../src/pipelines/evaluation/image-set.ts';
+import { measureImages } from '../../src/pipelines/evaluation/measure-images.ts';
+import { ModelSource } from '../../src/pipelines/evaluation/model-source.ts';
 
 /** A way to run a quantized model. */
 export interface PrecisionSetting {
