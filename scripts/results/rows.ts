@@ -108,7 +108,7 @@ export const REFERENCE: Table = {
 export const EMOJI_TABLES: readonly Table[] = [
   emojiTable('ddim', 50, 9),
   emojiTable('pndm', 50, 5),
-  emojiTable('ddim', 20, 3),
+  { ...emojiTable('ddim', 20, 3), isJudged: false },
 ];
 
 export const PIXEL_TABLES: readonly Table[] = [

@@ -86,14 +86,17 @@ const speed: Column = [
 ];
 const frechet = (name: string, of: (measures: Measures) => Distances | undefined): Column => [
   name,
-  ({ measures }) => of(measures)?.frechet.toFixed(2) ?? '',
+  ({ measures }) => {
+    const found = of(measures);
+    return found ? (1000 * found.frechet).toFixed(2) : '';
+  },
 ];
 const kernel = (name: string, of: (measures: Measures) => Distances | undefined): Column => [
   name,
   ({ measures }) => {
     const found = of(measures);
     return found
-      ? `${(1000 * found.kernel).toFixed(2)} ± ${(1000 * found.kernelDeviation).toFixed(2)}`
+      ? `${(1e6 * found.kernel).toFixed(1)} ± ${(1e6 * found.kernelDeviation).toFixed(1)}`
       : '';
   },
 ];
@@ -114,12 +117,16 @@ const ofOwn = ({ judged }: Measures) => judged?.own;
 
 const describe = (table: Table) => `${table.title}, ${planOf(table).entries.length} images a row`;
 
+const judgedColumns: readonly Column[] = [
+  ...[frechet('FD to FP32 × 1000', ofOwn), kernel('KD to FP32 × 10⁶', ofOwn)],
+  ...[frechet('FD to art × 1000', ofArt), kernel('KD to art × 10⁶', ofArt)],
+  ...[recall('precision / recall to FP32', ofOwn), diversity],
+];
+
 for (const table of EMOJI_TABLES) {
   print(describe(table), measured(table), [
     ...[psnr, ssim, latency, speed],
-    ...[frechet('FD to FP32', ofOwn), kernel('KD to FP32 × 1000', ofOwn)],
-    ...[frechet('FD to art', ofArt), kernel('KD to art × 1000', ofArt)],
-    ...[recall('precision / recall to FP32', ofOwn), diversity],
+    ...(table.isJudged ? judgedColumns : []),
   ]);
 }
 
@@ -142,7 +149,7 @@ function diversityAbove(measures: Measures, full: Measures): number[] {
   return measures.judged!.diversity.map((d, i) => d - full.judged!.diversity[i]);
 }
 
-for (const table of EMOJI_TABLES) {
+for (const table of EMOJI_TABLES.filter(({ isJudged }) => isJudged)) {
   print(`Differences to FP32, ${describe(table)}`, measured(table), [
     [
       'diversity',
