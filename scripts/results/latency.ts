@@ -1,9 +1,11 @@
 /**
  * Times an image of every row: rounds over all rows of a table, so that a machine that slows down
- * slows all of them, and medians. Writes FOLDER/latency.json. For a machine that does nothing else.
+ * slows all of them, and medians. Writes FOLDER/latency.json, where other tables' times are kept. For a
+ * machine that does nothing else.
  *
- *   node scripts/results/latency.ts --out FOLDER [--rounds 15] [--only TABLE,...]
+ *   node scripts/results/latency.ts --out FOLDER [--rounds 9] [--only TABLE,...]
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -13,11 +15,12 @@ import { type LoadedModel, loadModel } from '../../src/pipelines/load.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { unconditional } from '../../src/pipelines/unconditional.ts';
 import { resolveIsa, resolveThreads } from '../../src/runtime/native/cpu.ts';
-import { modelPath, planOf, TABLES, type Table } from './rows.ts';
+import { modelPath, planOf, REFERENCE, TABLES, type Table } from './rows.ts';
 
 /** What latency.json holds. */
 export interface Latencies {
-  readonly conditions: string;
+  /** Of each table. */
+  readonly conditions: Readonly<Record<string, string>>;
   /** By table and row, of an image. */
   readonly seconds: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
@@ -56,7 +59,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       out: { type: 'string' },
-      rounds: { type: 'string', default: '15' },
+      rounds: { type: 'string', default: '9' },
       only: { type: 'string' },
     },
   });
@@ -67,16 +70,20 @@ async function main(): Promise<void> {
   }
   const only = values.only?.split(',');
   const rounds = Number(values.rounds);
-  const seconds: Record<string, Record<string, number>> = {};
+  const path = join(out, 'latency.json');
+  const known: Latencies = existsSync(path)
+    ? JSON.parse(readFileSync(path, 'utf8'))
+    : { conditions: {}, seconds: {} };
+  const seconds = { ...known.seconds };
+  const conditions = { ...known.conditions };
+  const cpu = cpus()[0]?.model.trim();
+  const now = `median of ${rounds} interleaved rounds, one image at a time, ${resolveThreads()} threads, ${cpu}, ${resolveIsa()}`;
   for (const table of TABLES) {
-    if (only && !only.includes(table.name)) continue;
+    if (table === REFERENCE || (only && !only.includes(table.name))) continue;
+    conditions[table.name] = now;
     seconds[table.name] = await timeTable(out, table, rounds);
     console.log(table.name, seconds[table.name]);
   }
-  const cpu = cpus()[0]?.model.trim();
-  const conditions = `median of ${rounds} interleaved rounds, one image at a time, ${resolveThreads()} threads, ${cpu}, ${resolveIsa()}`;
   const latencies: Latencies = { conditions, seconds };
-  await writeAtomically(join(out, 'latency.json'), (file) =>
-    file.writeFile(JSON.stringify(latencies)),
-  );
+  await writeAtomically(path, (file) => file.writeFile(JSON.stringify(latencies)));
 }

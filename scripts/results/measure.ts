@@ -4,15 +4,11 @@
  *
  *   node scripts/results/measure.ts --out FOLDER --extractor nsfwjs:FOLDER [--only TABLE,...]
  */
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FeatureExtractor } from '../../src/evaluation/feature-extractor.ts';
-import { featureStatistics } from '../../src/evaluation/feature-statistics.ts';
-import { frechetDistance } from '../../src/evaluation/frechet-distance.ts';
-import { kernelDistance } from '../../src/evaluation/kernel-distance.ts';
 import { meanPairwiseDistance, pairedDistances } from '../../src/evaluation/paired-distance.ts';
-import { precisionRecall } from '../../src/evaluation/precision-recall.ts';
 import { writeAtomically } from '../../src/io/atomic-write.ts';
 import { readImage } from '../../src/io/image.ts';
 import {
@@ -24,6 +20,7 @@ import { readRecord } from '../../src/pipelines/evaluation/image-record.ts';
 import { type DrawnImage, seedOf, setImagePath } from '../../src/pipelines/evaluation/image-set.ts';
 import { loadExtractor } from '../../src/pipelines/evaluation/load-extractor.ts';
 import { measureImages, pairedPath } from '../../src/pipelines/evaluation/measure-images.ts';
+import { setMetrics } from '../../src/pipelines/evaluation/set-metrics.ts';
 import { coloursOf } from './colours.ts';
 import type { Distances, Judged, Measures } from './measures.ts';
 import { nearestPictures } from './nearest-pictures.ts';
@@ -78,25 +75,16 @@ function featuresOf(folder: string, table: Table, row: Row, images: readonly Dra
   return featuresOfImages(extractor, paths, { cache });
 }
 
-const exists = (path: string) =>
-  readFile(path).then(
-    () => true,
-    () => false,
-  );
-
 async function distances(features: ImageFeatures, reference: ImageFeatures): Promise<Distances> {
-  const own = await featureStatistics(features.data, features.dimensions);
-  const other = await featureStatistics(reference.data, reference.dimensions);
-  const { distance: frechet } = await frechetDistance(own, other, { threads });
-  const { distance: kernel, deviation } = await kernelDistance(features, reference);
-  const { precision, recall } = await precisionRecall(reference, features);
+  const { reference: found } = await setMetrics(features, { reference, threads });
+  const { frechet, kernel, precisionRecall } = found!;
   return {
     images: reference.count,
-    frechet,
-    kernel,
-    kernelDeviation: deviation,
-    precision,
-    recall,
+    frechet: frechet.distance,
+    kernel: kernel!.distance,
+    kernelDeviation: kernel!.deviation,
+    precision: precisionRecall!.precision,
+    recall: precisionRecall!.recall,
   };
 }
 
@@ -186,7 +174,7 @@ for (const table of TABLES) {
   if (table === REFERENCE || (only && !only.includes(table.name))) continue;
   for (const row of table.rows) {
     const path = join(imagesOf(out, table, row), '../measures.json');
-    if (await exists(path)) continue;
+    if (existsSync(path)) continue;
     await unlessLocked(`${path}.lock`, () => measureRow(path, out, table, row, references));
   }
 }

@@ -6,11 +6,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type Summary, summarize } from '../../src/evaluation/statistics.ts';
 import type { Colours } from './colours.ts';
 import type { Latencies } from './latency.ts';
 import type { Distances, Measures } from './measures.ts';
 import { EMOJI_TABLES, imagesOf, PIXEL_TABLES, planOf, type Row, type Table } from './rows.ts';
-import { differenceOverPrompts, type Estimate, estimate, overPrompts } from './statistics.ts';
+import { differenceOverPrompts, overPrompts } from './statistics.ts';
 
 const { values } = parseArgs({ options: { out: { type: 'string' } } });
 if (!values.out) {
@@ -52,9 +53,9 @@ function print(title: string, rows: readonly Measured[], columns: readonly Colum
   for (const one of rows) line([one.row.title, ...columns.map(([, of]) => of(one, rows))]);
 }
 
-const plusMinus = ({ mean, halfWidth }: Estimate, digits: number) =>
+const plusMinus = ({ mean, halfWidth }: Summary, digits: number) =>
   `${signed(mean, digits)} ± ${halfWidth.toFixed(digits)}`;
-const unsigned = ({ mean, halfWidth }: Estimate, digits: number) =>
+const unsigned = ({ mean, halfWidth }: Summary, digits: number) =>
   `${mean.toFixed(digits)} ± ${halfWidth.toFixed(digits)}`;
 /** With a true minus and no negative zero. */
 function signed(value: number, digits: number): string {
@@ -109,7 +110,7 @@ const recall = (name: string, of: (measures: Measures) => Distances | undefined)
 ];
 const diversity: Column = [
   'diversity',
-  ({ measures }) => (measures.judged ? unsigned(estimate(measures.judged.diversity), 3) : ''),
+  ({ measures }) => (measures.judged ? unsigned(summarize(measures.judged.diversity), 3) : ''),
 ];
 
 const ofArt = ({ judged }: Measures) => judged?.art;
@@ -154,7 +155,7 @@ for (const table of EMOJI_TABLES.filter(({ isJudged }) => isJudged)) {
     [
       'diversity',
       (one, [full]) =>
-        one === full ? '' : plusMinus(estimate(diversityAbove(one.measures, full.measures)), 4),
+        one === full ? '' : plusMinus(summarize(diversityAbove(one.measures, full.measures)), 4),
     ],
     ['own picture nearest, %', toFull(({ judged }) => judged!.nearest.map((one) => 100 * one), 2)],
     ...(['red', 'green', 'blue', 'contrast', 'saturation'] as const).map(colour),
@@ -168,4 +169,6 @@ for (const table of PIXEL_TABLES) {
   ]);
 }
 
-if (latencies) console.log(`\nTimes: ${latencies.conditions}`);
+for (const [table, conditions] of Object.entries(latencies?.conditions ?? {})) {
+  console.log(`\nTimes of ${table}: ${conditions}`);
+}
