@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { InceptionResizing } from '../evaluation/inception-preprocessing.ts';
 import { readPrompts } from '../io/prompts.ts';
 import type { ImageSetPlan } from '../pipelines/evaluation/image-set.ts';
+import type { SweepSampling } from '../pipelines/evaluation/sweep-points.ts';
 import {
   addModelOptions,
   addPrecisionOptions,
@@ -97,30 +98,37 @@ export function addEffortOptions(command: Command): void {
     .option('--json', 'print one JSON object as the last line');
 }
 
+/** What evaluate and sweep draw, but for the number of steps. */
+export interface DrawingPlan {
+  readonly entries: ImageSetPlan['entries'];
+  readonly seed: number;
+  readonly sampling: SweepSampling;
+}
+
 /** @throws BookendError as `readPrompts` does */
-export async function imageSetPlan(
+export async function drawingPlan(
   command: Command,
-  options: DrawingOptions & ExtractorOptions & SamplingOptions,
-): Promise<ImageSetPlan> {
+  options: DrawingOptions & ExtractorOptions & Omit<SamplingOptions, 'steps'>,
+): Promise<DrawingPlan> {
   const { prompts, count, imagesPerPrompt, seed } = options;
   if (prompts === undefined && count === undefined) {
     command.error('error: name --prompts, or --count for a model that draws from noise alone');
+  }
+  if (options.reference !== undefined && options.extractor === undefined) {
+    command.error('error: --reference is compared by features; name --extractor as well');
   }
   const once: ImageSetPlan['entries'] =
     prompts === undefined
       ? Array.from({ length: count! }, () => ({}))
       : (await readPrompts(prompts)).slice(0, count);
-  if (options.reference !== undefined && options.extractor === undefined) {
-    command.error('error: --reference is compared by features; name --extractor as well');
-  }
   const entries = once.flatMap((entry) =>
     Array.from({ length: imagesPerPrompt }, (_, i) =>
       entry.seed === undefined ? entry : { ...entry, seed: entry.seed + i },
     ),
   );
-  const { steps, guidance, scheduler, eta, negative, clipSkip, width, height } = options;
+  const { guidance, scheduler, eta, negative, clipSkip, width, height } = options;
   const sampling = {
-    ...{ numInferenceSteps: steps, guidanceScale: guidance, scheduler, eta },
+    ...{ guidanceScale: guidance, scheduler, eta },
     ...{ negativePrompt: negative, clipSkip, width, height },
   };
   return { entries, seed, sampling };

@@ -12,7 +12,7 @@ import { requirePairs } from '../pipelines/evaluation/measure-images.ts';
 import { ModelSource } from '../pipelines/evaluation/model-source.ts';
 import { prepareResultFolder } from '../pipelines/output-folder.ts';
 import { resolveIsa } from '../runtime/native/cpu.ts';
-import { addEvaluateOptions, type EvaluateOptions, imageSetPlan } from './evaluate-options.ts';
+import { addEvaluateOptions, drawingPlan, type EvaluateOptions } from './evaluate-options.ts';
 import { formatMetrics, metricTiles } from './evaluation-metrics.ts';
 import { writeEvaluationReport } from './evaluation-report.ts';
 import { type Judges, measure, openJudges, openReference } from './evaluation-run.ts';
@@ -34,7 +34,9 @@ export function addEvaluateCommand(program: Command): void {
     .addHelpText('after', EXAMPLES);
   addEvaluateOptions(command);
   command.action(async (reference: string, options: EvaluateOptions) => {
-    await evaluate(reference, await imageSetPlan(command, options), options);
+    const { entries, seed, sampling } = await drawingPlan(command, options);
+    const plan = { entries, seed, sampling: { ...sampling, numInferenceSteps: options.steps } };
+    await evaluate(reference, plan, options);
   });
 }
 

@@ -1,15 +1,16 @@
 import { writeAtomically } from '../io/atomic-write.ts';
-import type { Sweep, SweepRequest } from '../pipelines/evaluation/sweep-request.ts';
+import type { Sweep } from '../pipelines/evaluation/sweep-request.ts';
 import type { SweepRow } from '../pipelines/evaluation/sweep-rows.ts';
 import { formatSchedule } from '../quantization/precision-schedule.ts';
 import { resolveIsa, resolveThreads } from '../runtime/native/cpu.ts';
+import type { DrawingPlan } from './evaluate-options.ts';
 import type { SweepOptions } from './sweep-options.ts';
 
 /** What a sweep was asked for. */
 export interface SweepContext {
   readonly reference: string;
   readonly options: SweepOptions;
-  readonly drawing: Pick<SweepRequest, 'entries' | 'seed' | 'sampling'>;
+  readonly drawing: DrawingPlan;
 }
 
 /** What a sweep found, without the single images. */

@@ -1,14 +1,9 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { sweep } from '../pipelines/evaluation/sweep.ts';
-import type {
-  Sweep,
-  SweepForecast,
-  SweepProgress,
-  SweepRequest,
-} from '../pipelines/evaluation/sweep-request.ts';
+import type { Sweep, SweepForecast, SweepProgress } from '../pipelines/evaluation/sweep-request.ts';
 import { prepareResultFolder } from '../pipelines/output-folder.ts';
-import { imageSetPlan } from './evaluate-options.ts';
+import { type DrawingPlan, drawingPlan } from './evaluate-options.ts';
 import { type Judges, openJudges, openReference } from './evaluation-run.ts';
 import { interruptSignal } from './interrupt.ts';
 import { resolveModel } from './models.ts';
@@ -31,9 +26,7 @@ export function addSweepCommand(program: Command): void {
     .addHelpText('after', EXAMPLES);
   addSweepOptions(command);
   command.action(async (reference: string, options: SweepOptions) => {
-    const { entries, seed, sampling } = await imageSetPlan(command, { ...options, steps: 1 });
-    const { numInferenceSteps: _, ...rest } = sampling;
-    await run(reference, { entries, seed, sampling: rest }, options);
+    await run(reference, await drawingPlan(command, options), options);
   });
 }
 
@@ -48,9 +41,7 @@ Times are of this machine, an image at a time, from evaluations of all precision
 layers takes three evaluations for each of them. The same command again goes on where it was stopped or
 killed; nothing is drawn or measured twice.`;
 
-type Drawing = Pick<SweepRequest, 'entries' | 'seed' | 'sampling'>;
-
-async function run(reference: string, drawing: Drawing, options: SweepOptions): Promise<void> {
+async function run(reference: string, drawing: DrawingPlan, options: SweepOptions): Promise<void> {
   const { out } = options;
   const interrupt = interruptSignal();
   const { signal } = interrupt;
