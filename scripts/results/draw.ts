@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { drawImageSet } from '../../src/pipelines/evaluation/image-set.ts';
 import { ModelSource } from '../../src/pipelines/evaluation/model-source.ts';
 import { unlessLocked } from './row-lock.ts';
-import { imagesOf, modelPath, planOf, type Row, TABLES, type Table } from './rows.ts';
+import { ALL_TABLES, imagesOf, modelPath, planOf, type Row, type Table } from './rows.ts';
 
 const { values } = parseArgs({
   options: {
@@ -43,7 +43,7 @@ async function drawRow(images: string, folder: string, table: Table, row: Row): 
   console.log(`${table.name} ${row.name}: ${drawn} images in ${seconds.toFixed(0)} s`);
 }
 
-for (const table of TABLES) {
+for (const table of ALL_TABLES) {
   if (only && !only.includes(table.name)) continue;
   for (const row of table.rows) {
     const images = imagesOf(out, table, row);

@@ -7,7 +7,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { FeatureExtractor } from '../../src/evaluation/feature-extractor.ts';
 import { meanPairwiseDistance, pairedDistances } from '../../src/evaluation/paired-distance.ts';
 import { writeAtomically } from '../../src/io/atomic-write.ts';
 import { readImage } from '../../src/io/image.ts';
@@ -27,10 +26,13 @@ import { nearestPictures } from './nearest-pictures.ts';
 import { unlessLocked } from './row-lock.ts';
 import {
   imagesOf,
+  imagesOfGroup,
   imagesOfPrompt,
+  isPixel,
+  picturesOf,
   planOf,
-  REFERENCE,
   type Row,
+  referenceOf,
   TABLES,
   type Table,
 } from './rows.ts';
@@ -103,19 +105,33 @@ async function coloursOfAll(images: readonly DrawnImage[]) {
   return colours;
 }
 
+/** What distributions are compared with. */
 interface References {
+  /** The pictures of the training. */
   readonly art: ImageFeatures;
   /** Images of the FP32 model from other seeds. */
   readonly own: ImageFeatures;
 }
 
-async function measureRow(
-  path: string,
-  folder: string,
-  table: Table,
-  row: Row,
-  references: References,
-): Promise<void> {
+const known = new Map<Table, References>();
+
+async function referencesOf(folder: string, table: Table): Promise<References> {
+  const reference = referenceOf(table);
+  let found = known.get(reference);
+  if (!found) {
+    const images = await drawnImages(folder, reference, reference.rows[0]);
+    if (!images) throw new Error(`Draw ${reference.name} first; rows are compared with it.`);
+    const pictures = picturesOf(folder, table);
+    found = {
+      art: await referenceFeatures(extractor, pictures, { cache: `${pictures}.safetensors` }),
+      own: await featuresOf(folder, reference, reference.rows[0], images),
+    };
+    known.set(reference, found);
+  }
+  return found;
+}
+
+async function measureRow(path: string, folder: string, table: Table, row: Row): Promise<void> {
   const images = await drawnImages(folder, table, row);
   if (!images) return console.log(`${table.name} ${row.name}: not complete`);
   const start = performance.now();
@@ -129,7 +145,7 @@ async function measureRow(
     psnr: likeness.map(({ psnr }) => psnr!),
     ssim: likeness.map(({ ssim }) => ssim!),
     colours: await coloursOfAll(images),
-    ...(table.isJudged && { judged: await judge(folder, table, row, images, references) }),
+    ...(table.isJudged && { judged: await judge(folder, table, row, images) }),
   };
   await writeAtomically(path, (file) => file.writeFile(JSON.stringify(measures)));
   const seconds = (performance.now() - start) / 1000;
@@ -142,40 +158,29 @@ async function judge(
   table: Table,
   row: Row,
   images: readonly DrawnImage[],
-  { art, own }: References,
 ): Promise<Judged> {
+  const { art, own } = await referencesOf(folder, table);
   const features = await featuresOf(folder, table, row, images);
   const [full] = table.rows;
   const fullImages = imagesOf(folder, table, full);
   const pairs = images.map((image) => ({ ...image, path: pairedPath(image, fullImages) }));
-  const each = imagesOfPrompt(table);
+  const each = imagesOfGroup(table);
   return {
     featureDistance: pairedDistances(features, await featuresOf(folder, table, full, pairs)),
     diversity: diversities(features, each),
     art: await distances(features, art),
     own: await distances(features, own),
-    nearest: await nearestPictures(features, art, each),
+    ...(!isPixel(table) && { nearest: await nearestPictures(features, art, each) }),
   };
 }
 
-/** Features of a folder of pictures; stored beside it. */
-function pictures(extractor: FeatureExtractor, folder: string): Promise<ImageFeatures> {
-  return referenceFeatures(extractor, folder, { cache: `${folder}.safetensors` });
-}
-
 const only = values.only?.split(',');
-const others = await drawnImages(out, REFERENCE, REFERENCE.rows[0]);
-if (!others) throw new Error(`Draw ${REFERENCE.name} first; other rows are compared with it.`);
-const references: References = {
-  art: await pictures(extractor, join(out, 'art/images')),
-  own: await featuresOf(out, REFERENCE, REFERENCE.rows[0], others),
-};
 for (const table of TABLES) {
-  if (table === REFERENCE || (only && !only.includes(table.name))) continue;
+  if (only && !only.includes(table.name)) continue;
   for (const row of table.rows) {
     const path = join(imagesOf(out, table, row), '../measures.json');
     if (existsSync(path)) continue;
-    await unlessLocked(`${path}.lock`, () => measureRow(path, out, table, row, references));
+    await unlessLocked(`${path}.lock`, () => measureRow(path, out, table, row));
   }
 }
 await extractor.dispose();

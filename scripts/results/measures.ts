@@ -16,14 +16,14 @@ export interface Distances {
 export interface Judged {
   /** Of each image to FP32's of the same prompt and seed; zeros for FP32 itself. */
   readonly featureDistance: readonly number[];
-  /** Of each prompt. */
+  /** Of each prompt; of a model without prompts, of images drawn together. */
   readonly diversity: readonly number[];
   /** To the training pictures. */
   readonly art: Distances;
   /** To the FP32 model's own images of other seeds. */
   readonly own: Distances;
-  /** For each image, 1 where the nearest training picture is that of its prompt. */
-  readonly nearest: readonly number[];
+  /** For each image, 1 where the nearest training picture is that of its prompt; where there are prompts. */
+  readonly nearest?: readonly number[];
 }
 
 /** What measure.ts finds of a row. Lists have a number for each image. */

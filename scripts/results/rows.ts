@@ -28,7 +28,7 @@ export interface Table {
   readonly batchSize: number;
   /** FP32 first, which the others are compared with. */
   readonly rows: readonly Row[];
-  /** Whether there are enough images to compare distributions. */
+  /** Whether distributions are compared: not where there are too few images. */
   readonly isJudged: boolean;
 }
 
@@ -85,45 +85,59 @@ const emojiTable = (scheduler: SchedulerName, steps: number, images: number): Ta
   ...{ scheduler, steps, images, seed: SEED, batchSize: images, rows: EMOJI_ROWS, isJudged: true },
 });
 
-const pixelTable = (scheduler: SchedulerName, steps: number): Table => ({
+/** Of a model without prompts, which is drawn and looked at in batches. */
+const BATCH = 20;
+
+const pixelTable = (scheduler: SchedulerName, steps: number, images: number): Table => ({
   name: `pixel-${scheduler}-${steps}`,
   title: `${scheduler.toUpperCase()}, ${steps} steps`,
-  ...{
-    scheduler,
-    steps,
-    seed: SEED,
-    images: 200,
-    batchSize: 20,
-    rows: PIXEL_ROWS,
-    isJudged: false,
-  },
+  ...{ scheduler, steps, images, seed: SEED, batchSize: BATCH, rows: PIXEL_ROWS },
+  isJudged: images >= 1000,
 });
 
-/** What the model draws from other seeds, to compare distributions with. */
-export const REFERENCE: Table = {
+const EMOJI_REFERENCE: Table = {
   ...emojiTable('ddim', 50, 5),
   ...{ name: 'reference', seed: OTHER_SEED, rows: [fp32('emoji')] },
+};
+
+const PIXEL_REFERENCE: Table = {
+  ...pixelTable('ddim', 50, 1000),
+  ...{ name: 'pixel-reference', seed: OTHER_SEED, rows: [fp32('pixel')] },
 };
 
 export const EMOJI_TABLES: readonly Table[] = [
   emojiTable('ddim', 50, 9),
   emojiTable('pndm', 50, 5),
-  { ...emojiTable('ddim', 20, 3), isJudged: false },
+  emojiTable('ddim', 20, 3),
 ];
 
 export const PIXEL_TABLES: readonly Table[] = [
-  pixelTable('ddim', 50),
-  pixelTable('ddim', 20),
-  pixelTable('ddpm', 50),
-  pixelTable('ddpm', 20),
+  pixelTable('ddim', 50, 1000),
+  pixelTable('ddim', 20, 200),
+  pixelTable('ddpm', 50, 1000),
+  pixelTable('ddpm', 20, 200),
 ];
 
-export const TABLES: readonly Table[] = [REFERENCE, ...EMOJI_TABLES, ...PIXEL_TABLES];
+/** What is measured. */
+export const TABLES: readonly Table[] = [...EMOJI_TABLES, ...PIXEL_TABLES];
+
+/** What is drawn. */
+export const ALL_TABLES: readonly Table[] = [EMOJI_REFERENCE, PIXEL_REFERENCE, ...TABLES];
 
 export const isPixel = (table: Table) => table.rows[0].model === 'pixel';
 
+/** What the FP32 model draws from other seeds, to compare distributions with. */
+export const referenceOf = (table: Table) => (isPixel(table) ? PIXEL_REFERENCE : EMOJI_REFERENCE);
+
+/** What the model was trained on. */
+export const picturesOf = (folder: string, table: Table) =>
+  join(folder, isPixel(table) ? 'pixels/images' : 'art/images');
+
 /** Images of one prompt, which follow each other; each is its own where there are no prompts. */
 export const imagesOfPrompt = (table: Table) => (isPixel(table) ? 1 : table.images);
+
+/** Images that follow each other, between which diversity is measured: where there are prompts, a prompt's. */
+export const imagesOfGroup = (table: Table) => (isPixel(table) ? BATCH : table.images);
 
 export function planOf(table: Table): ImageSetPlan {
   const { seed, images, steps, scheduler } = table;

@@ -118,6 +118,16 @@ const ofOwn = ({ judged }: Measures) => judged?.own;
 
 const describe = (table: Table) => `${table.title}, ${planOf(table).entries.length} images a row`;
 
+const diversityAboveFull: Column = [
+  'diversity',
+  (one, [full]) =>
+    one === full ? '' : plusMinus(summarize(diversityAbove(one.measures, full.measures)), 4),
+];
+
+function diversityAbove({ judged }: Measures, full: Measures): number[] {
+  return judged!.diversity.map((d, i) => d - full.judged!.diversity[i]);
+}
+
 const judgedColumns: readonly Column[] = [
   ...[frechet('FD to FP32 × 1000', ofOwn), kernel('KD to FP32 × 10⁶', ofOwn)],
   ...[frechet('FD to art × 1000', ofArt), kernel('KD to art × 10⁶', ofArt)],
@@ -146,18 +156,10 @@ const colour = (name: keyof Colours): Column => [
   toFull(({ colours }) => colours.map((one) => one[name]), 3),
 ];
 
-function diversityAbove(measures: Measures, full: Measures): number[] {
-  return measures.judged!.diversity.map((d, i) => d - full.judged!.diversity[i]);
-}
-
 for (const table of EMOJI_TABLES.filter(({ isJudged }) => isJudged)) {
   print(`Differences to FP32, ${describe(table)}`, measured(table), [
-    [
-      'diversity',
-      (one, [full]) =>
-        one === full ? '' : plusMinus(summarize(diversityAbove(one.measures, full.measures)), 4),
-    ],
-    ['own picture nearest, %', toFull(({ judged }) => judged!.nearest.map((one) => 100 * one), 2)],
+    diversityAboveFull,
+    ['own picture nearest, %', toFull(({ judged }) => judged!.nearest!.map((one) => 100 * one), 2)],
     ...(['red', 'green', 'blue', 'contrast', 'saturation'] as const).map(colour),
   ]);
 }
@@ -165,7 +167,11 @@ for (const table of EMOJI_TABLES.filter(({ isJudged }) => isJudged)) {
 for (const table of PIXEL_TABLES) {
   print(describe(table), measured(table), [
     ...[psnr, ssim, latency, speed],
-    ...(['contrast', 'saturation'] as const).map(colour),
+    ...(table.isJudged ? judgedColumns : []),
+  ]);
+  print(`Differences to FP32, ${describe(table)}`, measured(table), [
+    ...(table.isJudged ? [diversityAboveFull] : []),
+    ...(['red', 'green', 'blue', 'contrast', 'saturation'] as const).map(colour),
   ]);
 }
 
