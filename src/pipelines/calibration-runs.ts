@@ -83,12 +83,13 @@ export async function calibrate(
   try {
     for (let sample = resumed; sample < samples; sample++) {
       await calibrator.run(runOf(plan, sample, options), calibration);
+      // All runs have the same timesteps, so what the first one lacks, no other one has.
+      calibration.requireEveryBucket();
       await saveCalibration(state, calibration.tensors(), sample + 1);
     }
   } finally {
     calibrator.dispose();
   }
-  calibration.requireEveryBucket();
   return { calibration, resumed };
 }
 
