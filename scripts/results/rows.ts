@@ -33,7 +33,8 @@ export interface Table {
 }
 
 const EMOJI = join(import.meta.dirname, '../../models/emoji');
-const prompts = readFileSync(join(EMOJI, 'prompts.txt'), 'utf8').trimEnd().split('\n');
+/** Of the embedded model. */
+export const PROMPTS = readFileSync(join(EMOJI, 'prompts.txt'), 'utf8').trimEnd().split('\n');
 
 /** Above those of calibration and training, which begin at 0. */
 const SEED = 10_000;
@@ -143,7 +144,7 @@ export function planOf(table: Table): ImageSetPlan {
   const { seed, images, steps, scheduler } = table;
   const entries = isPixel(table)
     ? Array.from({ length: images }, () => ({}))
-    : prompts.flatMap((prompt) => Array.from({ length: images }, () => ({ prompt })));
+    : PROMPTS.flatMap((prompt) => Array.from({ length: images }, () => ({ prompt })));
   const sampling = { numInferenceSteps: steps, guidanceScale: 3, scheduler, eta: 0, clipSkip: 0 };
   return { entries, seed, sampling };
 }
