@@ -96,9 +96,13 @@ const kernel = (name: string, of: (measures: Measures) => Distances | undefined)
   name,
   ({ measures }) => {
     const found = of(measures);
-    return found
-      ? `${(1e6 * found.kernel).toFixed(1)} ± ${(1e6 * found.kernelDeviation).toFixed(1)}`
-      : '';
+    if (!found) return '';
+    // Adding 0 makes a negative zero positive.
+    const micro = (value: number) => (Math.round(1e7 * value) / 10 + 0).toFixed(1);
+    const { kernel, kernelDeviation } = found;
+    // Subsets of as many images as there are do not deviate.
+    const deviates = kernelDeviation > 1e-12;
+    return deviates ? `${micro(kernel)} ± ${micro(kernelDeviation)}` : micro(kernel);
   },
 ];
 const recall = (name: string, of: (measures: Measures) => Distances | undefined): Column => [
