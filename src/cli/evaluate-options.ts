@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { InceptionResizing } from '../evaluation/inception-preprocessing.ts';
 import { readPrompts } from '../io/prompts.ts';
 import type { ImageSetPlan } from '../pipelines/evaluation/image-set.ts';
-import type { SweepSampling } from '../pipelines/evaluation/sweep-points.ts';
+import type { SweepRequest } from '../pipelines/evaluation/sweep-request.ts';
 import {
   addModelOptions,
   addPrecisionOptions,
@@ -99,11 +99,7 @@ export function addEffortOptions(command: Command): void {
 }
 
 /** What evaluate and sweep draw, but for the number of steps. */
-export interface DrawingPlan {
-  readonly entries: ImageSetPlan['entries'];
-  readonly seed: number;
-  readonly sampling: SweepSampling;
-}
+export type DrawingPlan = Pick<SweepRequest, 'entries' | 'seed' | 'sampling'>;
 
 /** @throws BookendError as `readPrompts` does */
 export async function drawingPlan(

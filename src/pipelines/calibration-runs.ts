@@ -79,6 +79,7 @@ export async function calibrate(
     momentum: config.observer.momentum,
   });
   const resumed = await restoreCalibration(state, calibration.tensors(), samples);
+  if (resumed > 0) calibration.requireEveryBucket();
   const calibrator = new Calibrator(model, paths, weights, options);
   try {
     for (let sample = resumed; sample < samples; sample++) {
