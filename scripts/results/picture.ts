@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp, { type OverlayOptions } from 'sharp';
 import { setImagePath } from '../../src/pipelines/evaluation/image-set.ts';
-import { EMOJI_TABLES, imagesOf, imagesOfPrompt } from './rows.ts';
+import { imagesOf, imagesOfPrompt, TABLES } from './rows.ts';
 
 const TABLE_NAMES = ['ddim-50', 'pndm-50'];
 const ROW_NAMES = ['fp32', 'bf16', 'ptq-k8', 'ptq-k5', 'ptq-int8'];
@@ -24,7 +24,7 @@ if (!values.out) {
 }
 const pictures: OverlayOptions[] = [];
 let top = 0;
-for (const table of EMOJI_TABLES.filter(({ name }) => TABLE_NAMES.includes(name))) {
+for (const table of TABLES.filter(({ name }) => TABLE_NAMES.includes(name))) {
   for (const row of table.rows.filter(({ name }) => ROW_NAMES.includes(name))) {
     for (let column = 0; column < COLUMNS; column++) {
       const image = column * PROMPT_STRIDE * imagesOfPrompt(table);

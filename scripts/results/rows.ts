@@ -91,7 +91,7 @@ const BATCH = 20;
 
 const pixelTable = (scheduler: SchedulerName, steps: number, images: number): Table => ({
   name: `pixel-${scheduler}-${steps}`,
-  title: `${scheduler.toUpperCase()}, ${steps} steps`,
+  title: `pixel space, ${scheduler.toUpperCase()}, ${steps} steps`,
   ...{ scheduler, steps, images, seed: SEED, batchSize: BATCH, rows: PIXEL_ROWS },
   isJudged: images >= 1000,
 });
@@ -106,13 +106,13 @@ const PIXEL_REFERENCE: Table = {
   ...{ name: 'pixel-reference', seed: OTHER_SEED, rows: [fp32('pixel')] },
 };
 
-export const EMOJI_TABLES: readonly Table[] = [
+const EMOJI_TABLES: readonly Table[] = [
   emojiTable('ddim', 50, 9),
   emojiTable('pndm', 50, 5),
   emojiTable('ddim', 20, 3),
 ];
 
-export const PIXEL_TABLES: readonly Table[] = [
+const PIXEL_TABLES: readonly Table[] = [
   pixelTable('ddim', 50, 1000),
   pixelTable('ddim', 20, 200),
   pixelTable('ddpm', 50, 1000),

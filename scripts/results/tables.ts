@@ -10,7 +10,7 @@ import { type Summary, summarize } from '../../src/evaluation/statistics.ts';
 import type { Colours } from './colours.ts';
 import type { Latencies } from './latency.ts';
 import type { Distances, Measures } from './measures.ts';
-import { EMOJI_TABLES, imagesOf, PIXEL_TABLES, planOf, type Row, type Table } from './rows.ts';
+import { imagesOf, isPixel, planOf, type Row, TABLES, type Table } from './rows.ts';
 import { differenceOverPrompts, overPrompts } from './statistics.ts';
 
 const { values } = parseArgs({ options: { out: { type: 'string' } } });
@@ -98,11 +98,12 @@ const kernel = (name: string, of: (measures: Measures) => Distances | undefined)
     const found = of(measures);
     if (!found) return '';
     // Adding 0 makes a negative zero positive.
-    const micro = (value: number) => (Math.round(1e7 * value) / 10 + 0).toFixed(1);
-    const { kernel, kernelDeviation } = found;
+    const micro = (value: number) =>
+      (Math.round(1e7 * value) / 10 + 0).toFixed(1).replace('-', '−');
     // Subsets of as many images as there are do not deviate.
-    const deviates = kernelDeviation > 1e-12;
-    return deviates ? `${micro(kernel)} ± ${micro(kernelDeviation)}` : micro(kernel);
+    const deviates = found.kernelDeviation > 1e-12;
+    const distance = micro(found.kernel);
+    return deviates ? `${distance} ± ${micro(found.kernelDeviation)}` : distance;
   },
 ];
 const recall = (name: string, of: (measures: Measures) => Distances | undefined): Column => [
@@ -138,13 +139,6 @@ const judgedColumns: readonly Column[] = [
   ...[recall('precision / recall to FP32', ofOwn), diversity],
 ];
 
-for (const table of EMOJI_TABLES) {
-  print(describe(table), measured(table), [
-    ...[psnr, ssim, latency, speed],
-    ...(table.isJudged ? judgedColumns : []),
-  ]);
-}
-
 /** The difference of something to FP32's image of the same prompt and seed. */
 function toFull(of: (measures: Measures) => readonly number[], digits: number): Column[1] {
   return (one, [full]) => {
@@ -160,21 +154,19 @@ const colour = (name: keyof Colours): Column => [
   toFull(({ colours }) => colours.map((one) => one[name]), 3),
 ];
 
-for (const table of EMOJI_TABLES.filter(({ isJudged }) => isJudged)) {
-  print(`Differences to FP32, ${describe(table)}`, measured(table), [
-    diversityAboveFull,
-    ['own picture nearest, %', toFull(({ judged }) => judged!.nearest!.map((one) => 100 * one), 2)],
-    ...(['red', 'green', 'blue', 'contrast', 'saturation'] as const).map(colour),
-  ]);
-}
+const ownPictureNearest: Column = [
+  'own picture nearest, %',
+  toFull(({ judged }) => judged!.nearest!.map((one) => 100 * one), 2),
+];
 
-for (const table of PIXEL_TABLES) {
+for (const table of TABLES) {
   print(describe(table), measured(table), [
     ...[psnr, ssim, latency, speed],
     ...(table.isJudged ? judgedColumns : []),
   ]);
-  print(`Differences to FP32, ${describe(table)}`, measured(table), [
+  print(`${describe(table)}: differences to FP32`, measured(table), [
     ...(table.isJudged ? [diversityAboveFull] : []),
+    ...(table.isJudged && !isPixel(table) ? [ownPictureNearest] : []),
     ...(['red', 'green', 'blue', 'contrast', 'saturation'] as const).map(colour),
   ]);
 }
